@@ -1,0 +1,144 @@
+"""From rows to the values users get, a page of commits in a fixed number of queries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+from sqlalchemy import select
+
+from airflow_pachy.metadata.models import Branch, BranchProvenance, Commit, CommitProvenance, Repo
+from airflow_pachy.pfs.infos import BranchInfo, CommitInfo, CommitState, FileInfo, RepoInfo
+from airflow_pachy.pfs.paths import shown_path
+from airflow_pachy.pfs.tree import Directory, File
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+
+    from airflow_pachy.pfs.tree.entries import Entry
+
+
+def describe_repos(session: Session, rows: Sequence[Repo]) -> list[RepoInfo]:
+    """Repos with their branches and the size of master's head."""
+    names = [row.name for row in rows]
+    branches: defaultdict[str, list[str]] = defaultdict(list)
+    query = select(Branch.repo, Branch.name).where(Branch.repo.in_(names)).order_by(Branch.created, Branch.name)
+    for repo, branch in session.execute(query):
+        branches[repo].append(branch)
+    heads = (
+        select(Branch.repo, Commit.size_bytes)
+        .join(Commit, Commit.id == Branch.head)
+        .where(Branch.repo.in_(names), Branch.name == "master")
+    )
+    sizes = {row.repo: row.size_bytes for row in session.execute(heads)}
+    return [
+        RepoInfo(row.name, row.description, row.created, row.author, sizes.get(row.name, 0), tuple(branches[row.name]))
+        for row in rows
+    ]
+
+
+def describe_branches(session: Session, rows: Sequence[Branch]) -> list[BranchInfo]:
+    """Branches of one repo with their direct edges in both directions."""
+    if not rows:
+        return []
+    repo = rows[0].repo
+    above: defaultdict[str, list[str]] = defaultdict(list)
+    below: defaultdict[str, list[str]] = defaultdict(list)
+    edges = BranchProvenance
+    for edge in session.scalars(select(edges).where((edges.repo == repo) | (edges.upstream_repo == repo))):
+        if edge.repo == repo:
+            above[edge.branch].append(f"{edge.upstream_repo}@{edge.upstream_branch}")
+        if edge.upstream_repo == repo:
+            below[edge.upstream_branch].append(f"{edge.repo}@{edge.branch}")
+    return [
+        BranchInfo(
+            repo=row.repo,
+            name=row.name,
+            head=row.head,
+            open_commit=row.open_commit,
+            ordinal=row.ordinal,
+            created=row.created,
+            provenance=tuple(sorted(above[row.name])),
+            subvenance=tuple(sorted(below[row.name])),
+            trigger=row.trigger,
+        )
+        for row in rows
+    ]
+
+
+def describe_commits(session: Session, rows: Sequence[Commit]) -> list[CommitInfo]:
+    """Commits with their children and direct provenance, in the order given."""
+    ids = [row.id for row in rows]
+    children: defaultdict[str, list[str]] = defaultdict(list)
+    offspring = select(Commit.parent, Commit.repo, Commit.id).where(Commit.parent.in_(ids)).order_by(Commit.started)
+    for parent, repo, child in session.execute(offspring):
+        children[str(parent)].append(f"{repo}@{child}")
+    provenance: defaultdict[str, list[str]] = defaultdict(list)
+    edges = (
+        select(CommitProvenance.commit, Commit.repo, Commit.id)
+        .join(Commit, Commit.id == CommitProvenance.upstream)
+        .where(CommitProvenance.commit.in_(ids))
+    )
+    for commit, repo, upstream in session.execute(edges):
+        provenance[commit].append(f"{repo}@{upstream}")
+    return [_describe_commit(row, children[row.id], provenance[row.id]) for row in rows]
+
+
+def describe_commit(session: Session, row: Commit) -> CommitInfo:
+    """One commit."""
+    return describe_commits(session, [row])[0]
+
+
+def _describe_commit(row: Commit, children: list[str], provenance: list[str]) -> CommitInfo:
+    return CommitInfo(
+        repo=row.repo,
+        id=row.id,
+        branch=row.branch,
+        parent=f"{row.repo}@{row.parent}" if row.parent else None,
+        children=tuple(children),
+        state=cast("CommitState", row.state),
+        started=row.started,
+        finished=row.finished,
+        size_bytes=row.size_bytes,
+        file_count=row.file_count,
+        description=row.description,
+        origin=row.origin,
+        provenance=tuple(sorted(provenance)),
+        error=row.error,
+        author=row.author,
+        job=row.job,
+        ordinal=row.ordinal,
+        tree=row.tree,
+    )
+
+
+def describe_entry(entry: Entry, commit: str) -> FileInfo:
+    """A file as users see it."""
+    modified = datetime.fromtimestamp(entry.mtime_us / 1_000_000, UTC) if entry.mtime_us else None
+    return FileInfo(
+        path=shown_path(entry.path),
+        type="file",
+        size=entry.content.size_bytes,
+        hash=entry.content.hash.hex(),
+        commit=commit,
+        executable=entry.executable,
+        datum=entry.datum,
+        modified=modified,
+    )
+
+
+def describe_node(node: File | Directory, commit: str, *, hash_: bytes | None = None) -> FileInfo:
+    """A file or directory as users see it."""
+    if isinstance(node, File):
+        return describe_entry(node.entry, commit)
+    return FileInfo(
+        path=shown_path(node.path, directory=True),
+        type="dir",
+        size=node.size_bytes,
+        hash=hash_.hex() if hash_ else None,
+        commit=commit,
+        file_count=node.file_count,
+    )

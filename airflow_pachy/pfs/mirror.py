@@ -1,0 +1,84 @@
+"""The JSON copy of each commit in the bucket, from which the database can be rebuilt.
+
+It is written just before the commit becomes visible in SQL, under the commit's own name, and written
+again whenever facts about the commit change; readers never use it, so the last one written is the one that counts.
+A copy left behind by a writer that died before its transaction is told by fsck from the branch's numbering.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_pachy.errors import Corrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from airflow_pachy.metadata.models import Commit
+    from airflow_pachy.pfs.objects.store import ObjectStore
+
+FORMAT = 1
+PREFIX = "commits/"
+
+
+@dataclass(frozen=True, slots=True)
+class CommitMirror:
+    """Everything about a finished commit that SQL knows."""
+
+    id: str
+    repo: str
+    branch: str
+    parent: str | None
+    ordinal: int | None
+    state: str
+    tree: str | None
+    size_bytes: int
+    file_count: int
+    started: datetime
+    finished: datetime | None
+    description: str
+    origin: str
+    author: str | None
+    error: str | None
+    job: str | None
+    provenance: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, row: Commit, provenance: Sequence[str], **changed: Any) -> CommitMirror:
+        """The mirror of a row, with the facts in `changed` as they are about to become."""
+        names = [name for name in cls.__slots__ if name != "provenance"]
+        facts = {name: changed.get(name, getattr(row, name)) for name in names}
+        return cls(**facts, provenance=tuple(provenance))
+
+    def to_json(self) -> bytes:
+        """The object's body."""
+        document: dict[str, Any] = {"format": FORMAT}
+        for name in self.__slots__:
+            value = getattr(self, name)
+            document[name] = value.isoformat() if name in {"started", "finished"} and value else value
+        return json.dumps(document, ensure_ascii=False, indent=1).encode()
+
+
+def mirror_key(commit_id: str) -> str:
+    """Where the mirror of a commit lies."""
+    return f"{PREFIX}{commit_id[:2]}/{commit_id}.json"
+
+
+def write_mirror(store: ObjectStore, mirror: CommitMirror) -> None:
+    """Write or rewrite the mirror of a commit."""
+    store.put(mirror_key(mirror.id), mirror.to_json())
+
+
+def read_mirror(store: ObjectStore, commit_id: str) -> dict[str, Any]:
+    """The mirror's document; raises `ObjectNotFound` or `Corrupt`."""
+    key = mirror_key(commit_id)
+    try:
+        document = json.loads(store.get(key))
+    except ValueError as error:
+        raise Corrupt(f"object {key} in {store.url} is not the JSON copy of a commit: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise Corrupt(f"object {key} in {store.url} has an unknown format; this version reads format {FORMAT}")
+    return document

@@ -1,0 +1,21 @@
+"""Object stores: S3, a local directory, memory; and wrappers over them."""
+
+from airflow_pachy.pfs.objects.local import LocalStore
+from airflow_pachy.pfs.objects.memory import MemoryStore
+from airflow_pachy.pfs.objects.opening import open_store
+from airflow_pachy.pfs.objects.probing import probe
+from airflow_pachy.pfs.objects.store import ObjectInfo, ObjectStore
+from airflow_pachy.pfs.objects.ulid import new_ulid
+from airflow_pachy.pfs.objects.wrappers import CountingStore, Counts
+
+__all__ = [
+    "CountingStore",
+    "Counts",
+    "LocalStore",
+    "MemoryStore",
+    "ObjectInfo",
+    "ObjectStore",
+    "new_ulid",
+    "open_store",
+    "probe",
+]

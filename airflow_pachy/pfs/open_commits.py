@@ -1,0 +1,180 @@
+"""Commits that are still being written: their changes lie in the bucket, their order in SQL.
+
+A batch of changes counts from the moment its row is inserted, under the lock of the commit's row, with the next
+number in sequence; a writer that dies before leaves an object that nobody refers to. Each process keeps the
+merged state of the open commits it touches and reads only the batches that are new to it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, insert, select
+
+from airflow_pachy.errors import CommitFinished
+from airflow_pachy.metadata.models import Commit, Delta
+from airflow_pachy.pfs.deltas import read_delta, write_delta
+from airflow_pachy.pfs.layered import LayeredStore
+from airflow_pachy.pfs.lookups import find_commit_by_id
+from airflow_pachy.pfs.overlay import Overlay
+from airflow_pachy.pfs.publish import utc_now
+from airflow_pachy.pfs.tree import NodeRef, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
+
+    from airflow_pachy.pfs.edits import Edit
+    from airflow_pachy.pfs.root import Root
+    from airflow_pachy.pfs.tree.entries import Change
+
+_OPTIMISTIC_TRIES = 3
+
+
+@dataclass(slots=True)
+class _View:
+    """The files of one open commit after its batch number `sequence`."""
+
+    files: Overlay
+    sequence: int = 0
+    turn: threading.RLock = field(default_factory=threading.RLock)
+
+
+class OpenCommits:
+    """The open commits that this client has touched. Thread-safe."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._views: dict[str, _View] = {}
+        self._buffers: dict[str, Callable[[], None]] = {}
+        self._guard = threading.Lock()
+
+    def on_touch(self, commit_id: str, settle: Callable[[], None]) -> None:
+        """Have `settle` called before anything reads or writes this commit: it has changes in hand."""
+        with self._guard:
+            self._buffers[commit_id] = settle
+
+    def settle(self, commit_id: str) -> None:
+        """Bring in the changes that a writer of this client has in hand."""
+        with self._guard:
+            settle = self._buffers.get(commit_id)
+        if settle is not None:
+            settle()
+
+    def tree(self, commit: Commit) -> Tree:
+        """All files of an open commit as they are now, merged in memory."""
+        self.settle(commit.id)
+        view = self._view(commit)
+        with view.turn:
+            with self._root.metadata.reader() as session:
+                keys = _keys_after(session, commit.id, view.sequence)
+            self._catch_up(view, keys)
+            return view.files.tree()
+
+    def write(self, commit: Commit, edit: Edit) -> None:
+        """Add the changes of `edit` as one batch, all visible at once.
+
+        Raises `PathConflict`, `CommitFinished`. Writers race for the next number a few times; then one takes
+        the commit's lock first and computes its batch under it, so that nobody starves.
+        """
+        self.settle(commit.id)
+        view = self._view(commit)
+        with view.turn:
+            for _ in range(_OPTIMISTIC_TRIES):
+                with self._root.metadata.reader() as session:
+                    keys = _keys_after(session, commit.id, view.sequence)
+                batch = self._prepare(view, keys, commit, edit)
+                with self._root.metadata.session() as session:
+                    landed = _land(session, commit.id, view.sequence, batch.key)
+                if landed:
+                    self._keep(view, batch)
+                    return
+            with self._root.metadata.session() as session:
+                lock_open(session, commit.id)
+                batch = self._prepare(view, _keys_after(session, commit.id, view.sequence), commit, edit)
+                _land(session, commit.id, view.sequence, batch.key)
+            self._keep(view, batch)
+
+    def forget(self, commit_id: str) -> None:
+        """Drop what is kept of a commit that is no longer open."""
+        with self._guard:
+            self._views.pop(commit_id, None)
+            self._buffers.pop(commit_id, None)
+
+    def _view(self, commit: Commit) -> _View:
+        with self._guard:
+            view = self._views.get(commit.id)
+            if view is None:
+                base = NodeRef.parse(commit.tree) if commit.tree else None
+                view = self._views[commit.id] = _View(Overlay(Tree(LayeredStore(self._root.store), base)))
+            return view
+
+    def _catch_up(self, view: _View, keys: list[tuple[int, str]]) -> None:
+        for sequence, key in keys:
+            view.files.extend(read_delta(self._root.store, key))
+            view.sequence = sequence
+
+    def _prepare(self, view: _View, keys: list[tuple[int, str]], commit: Commit, edit: Edit) -> _Batch:
+        self._catch_up(view, keys)
+        changes = list(edit.changes(view.files))
+        view.files.check(changes)
+        key = write_delta(self._root.store, commit.id, changes) if changes else None
+        return _Batch(key, changes)
+
+    def _keep(self, view: _View, batch: _Batch) -> None:
+        if batch.key is not None:
+            view.files.extend(batch.changes)
+            view.sequence += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    key: str | None
+    changes: list[Change]
+
+
+def merged(root: Root, commit: Commit) -> tuple[Tree, int]:
+    """The tree of an open commit, written to the store, and the number of the last batch in it."""
+    with root.metadata.reader() as session:
+        keys = _keys_after(session, commit.id, 0)
+    files = Overlay(root.tree(commit.tree))
+    for _, key in keys:
+        files.extend(read_delta(root.store, key))
+    return files.tree(), keys[-1][0] if keys else 0
+
+
+def last_sequence(session: Session, commit_id: str) -> int:
+    """The number of the newest batch of a commit; 0 when it has none."""
+    return session.scalar(select(func.max(Delta.sequence)).where(Delta.commit == commit_id)) or 0
+
+
+def lock_open(session: Session, commit_id: str) -> Commit:
+    """Lock the row of an open commit until the transaction ends; raises `CommitFinished` if it is open no longer."""
+    row = session.scalar(select(Commit).where(Commit.id == commit_id).with_for_update())
+    if row is None:
+        row = find_commit_by_id(session, commit_id)
+    if row.state != "open":
+        raise CommitFinished(
+            f"commit {row.repo}@{row.id} is {row.state} and cannot change; "
+            f"write to {row.repo}@{row.branch} to make a new commit"
+        )
+    return row
+
+
+def _keys_after(session: Session, commit_id: str, sequence: int) -> list[tuple[int, str]]:
+    query = select(Delta.sequence, Delta.key).where(Delta.commit == commit_id, Delta.sequence > sequence)
+    return [(number, key) for number, key in session.execute(query.order_by(Delta.sequence))]
+
+
+def _land(session: Session, commit_id: str, sequence: int, key: str | None) -> bool:
+    row = lock_open(session, commit_id)
+    if key is None:
+        return True
+    if last_sequence(session, commit_id) != sequence:
+        return False
+    session.execute(insert(Delta).values(commit=commit_id, sequence=sequence + 1, key=key))
+    row.heartbeat = utc_now()
+    return True

@@ -1,0 +1,211 @@
+"""Writing: each call becomes part of the open commit of its branch, or a commit of its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from sqlalchemy import select
+
+from airflow_pachy.errors import CommitFinished, InvalidArgument, PathNotFound
+from airflow_pachy.metadata.models import Branch, Commit
+from airflow_pachy.pfs.content import ContentWriter
+from airflow_pachy.pfs.edits import (
+    AppendData,
+    CopyPath,
+    Data,
+    DeletePath,
+    Edit,
+    PutContents,
+    Source,
+    as_source,
+    now_us,
+    require_some,
+)
+from airflow_pachy.pfs.lookups import find_commit, find_repo
+from airflow_pachy.pfs.oneshot import BranchBusy, OneShot
+from airflow_pachy.pfs.paths import clean_file_path, clean_path, join_path
+from airflow_pachy.pfs.publish import see_branch
+from airflow_pachy.pfs.tree.entries import Entry
+from airflow_pachy.pfs.uploads import WHOLE_BYTES, KnownChunks, PutDirectory, Told
+from airflow_pachy.pfs.urls import local_path, open_bucket, open_http, open_object, scheme_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_pachy.pfs.address import Address
+    from airflow_pachy.pfs.open_commits import OpenCommits
+    from airflow_pachy.pfs.root import Root
+
+_BUSY_TRIES = 5
+_SPOOL_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Puts:
+    """The writing half of a client."""
+
+    root: Root
+    opened: OpenCommits
+
+    def put_file(self, address: Address, data: Data, *, append: bool, executable: bool | None) -> None:
+        """Set a file's content, or append to it. Raises `InvalidPath`, `PathConflict`, `CommitFinished`."""
+        path = clean_file_path(address.path or "")
+        source = as_source(data)
+        if executable is not None:
+            source = Source(source.data, executable, source.mtime_us)
+        self._require_target(address)
+        known = KnownChunks()
+        with ContentWriter(self.root.store, known=known.find) as writer:
+            if append:
+                with _rereadable(source) as again:
+                    self.apply(address, AppendData(path, again, writer, self.root.reader))
+                return
+            if _is_large(source):
+                known.see(self._present(address, path))
+            content = writer.write(source.data)
+            writer.flush()
+            self.apply(address, PutContents([Entry(path, content, source.executable, None, source.mtime_us)]))
+
+    def put_dir(
+        self, address: Address, local: Path, *, append: bool, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Put all files below a local directory at the address's path."""
+        self._require_target(address)
+        known = KnownChunks()
+        with ContentWriter(self.root.store, known=known.find) as writer:
+            told = Told(progress)
+            self.apply(address, PutDirectory(local, address.path or "", append, writer, self.root.reader, known, told))
+
+    def put_url(self, address: Address, url: str, *, recursive: bool, append: bool) -> None:
+        """Put what a URL names; with `recursive`, everything below an s3 prefix or a local directory."""
+        scheme = scheme_of(url)
+        if scheme == "file":
+            path = Path(local_path(url))
+            if recursive:
+                self.put_dir(address, path, append=append)
+            else:
+                self.put_file(address, path, append=append, executable=None)
+        elif scheme == "s3":
+            self._put_bucket(address, url, recursive=recursive, append=append)
+        else:
+            if recursive:
+                raise InvalidArgument(
+                    f"{url!r} cannot be put recursively: http has no listing; put its files one by one"
+                )
+            with open_http(url) as stream:
+                self.put_file(address, stream, append=append, executable=None)
+
+    def delete_file(self, address: Address) -> None:
+        """Delete a file, a directory, or what a glob matches; what is not there is no error."""
+        if address.path is None:
+            raise InvalidArgument(f"{address} names no path; write {address.commit}:/path, or :/ for everything")
+        self._require_target(address)
+        self.apply(address, DeletePath(address.path))
+
+    def copy_file(self, source: Address, target: Address, tree_entries: list[Entry], *, append: bool) -> None:
+        """Copy files found at `source` to `target` by reference."""
+        require_some(tree_entries, str(source))
+        self._require_target(target)
+        origin, path = source.path or "", target.path or ""
+        if len(tree_entries) == 1 and tree_entries[0].path == origin and not path:
+            raise InvalidArgument(f"{source} is a file, so the target needs a file name: {target.commit}:/name")
+        with ContentWriter(self.root.store) as writer:
+            self.apply(target, CopyPath(origin, path, tree_entries, append, writer, self.root.reader))
+
+    def apply(self, address: Address, edit: Edit) -> None:
+        """Make an edit in the open commit that the address means, else as a commit of its own on its branch."""
+        for _ in range(_BUSY_TRIES):
+            commit = self.open_target(address)
+            try:
+                if commit is not None:
+                    self.opened.write(commit, edit)
+                else:
+                    OneShot(self.root, address.commit, edit).run()
+            except BranchBusy:
+                continue
+            except CommitFinished:
+                # Whoever had it open finished it: on a branch, the edit becomes a commit of its own.
+                if address.is_commit_id or address.ancestry:
+                    raise
+                continue
+            return
+        raise BranchBusy(f"commits were opened and finished on {address.commit} again and again; try again")
+
+    def open_target(self, address: Address) -> Commit | None:
+        """The open commit an address means for writing; None for a branch without one.
+
+        Raises `CommitFinished` for a finished commit, `InvalidArgument` for ancestry.
+        """
+        with self.root.metadata.reader() as session:
+            if not address.is_commit_id and not address.ancestry:
+                row = session.get(Branch, (address.repo, address.ref))
+                if row is None:
+                    find_repo(session, address.repo)
+                    return None
+                return session.get_one(Commit, row.open_commit) if row.open_commit else None
+            commit = find_commit(session, address)
+        if commit.state != "open":
+            raise CommitFinished(
+                f"commit {commit.repo}@{commit.id} is {commit.state} and cannot change; write to "
+                f"{commit.repo}@{commit.branch} to make a new commit on top of the branch"
+            )
+        return commit
+
+    def _require_target(self, address: Address) -> None:
+        """Fail before bytes travel if there is nothing to write to."""
+        self.open_target(address)
+
+    def _present(self, address: Address, path: str) -> Entry | None:
+        """The file that a put is about to replace, as the last finished commit has it."""
+        commit = self.open_target(address)
+        if commit is not None:
+            return self.root.tree(commit.tree).get(path)
+        with self.root.metadata.reader() as session:
+            seen = see_branch(session, address)
+            tree = session.scalar(select(Commit.tree).where(Commit.id == seen.head)) if seen.head else None
+        return self.root.tree(tree).get(path)
+
+    def _put_bucket(self, address: Address, url: str, *, recursive: bool, append: bool) -> None:
+        with open_bucket(url, self.root.s3) as (store, key):
+            if not recursive:
+                with open_object(store, key) as stream:
+                    self.put_file(address, stream, append=append, executable=None)
+                return
+            if append:
+                raise InvalidArgument("append and recursive cannot be combined for s3 URLs; put the files one by one")
+            prefix = key if not key or key.endswith("/") else f"{key}/"
+            found = [info for info in store.list_keys(prefix) if not info.key.endswith("/")]
+            if not found:
+                raise PathNotFound(f"there is no object below {url}")
+            self._require_target(address)
+            with ContentWriter(self.root.store) as writer:
+                entries = []
+                for info in found:
+                    path = join_path(address.path or "", clean_path(info.key[len(prefix) :]))
+                    with open_object(store, info.key) as stream:
+                        entries.append(Entry(path, writer.write(stream), mtime_us=now_us()))
+                writer.flush()
+                self.apply(address, PutContents(entries))
+
+
+def _is_large(source: Source) -> bool:
+    """Whether the content may have several chunks; of a stream we cannot know."""
+    if isinstance(source.data, bytes):
+        return len(source.data) > WHOLE_BYTES
+    return not isinstance(source.data, Path) or source.data.stat().st_size > WHOLE_BYTES
+
+
+@contextmanager
+def _rereadable(source: Source) -> Iterator[Source]:
+    """A source that an edit may read again when another writer was faster: a stream is copied to a temporary file."""
+    if isinstance(source.data, (bytes, Path)):
+        yield source
+        return
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as copy:
+        shutil.copyfileobj(source.data, copy, 1 << 20)
+        yield Source(cast("BinaryIO", copy), source.executable, source.mtime_us)

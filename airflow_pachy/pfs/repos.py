@@ -1,0 +1,106 @@
+"""Creating, listing and deleting repos."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
+
+from airflow_pachy.errors import AlreadyExists, HasDependents
+from airflow_pachy.metadata.models import BranchProvenance, Commit, CommitProvenance, Repo
+from airflow_pachy.pfs.describe import describe_repos
+from airflow_pachy.pfs.lookups import find_repo
+from airflow_pachy.pfs.names import check_repo_name
+from airflow_pachy.pfs.publish import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
+
+    from airflow_pachy.pfs.infos import RepoInfo
+    from airflow_pachy.pfs.root import Root
+
+_PAGE = 200
+
+
+def create_repo(root: Root, name: str, *, description: str, update: bool) -> RepoInfo:
+    """Make a repo; `update` changes the description of an existing one. Raises `InvalidName`, `AlreadyExists`."""
+    check_repo_name(name)
+    taken = AlreadyExists(f"repo {name!r} exists already; to change its description use: pachy update repo {name}")
+    try:
+        with root.metadata.session() as session:
+            row = session.get(Repo, name)
+            if row is not None and not update:
+                raise taken
+            if row is None:
+                row = Repo(name=name, description=description, created=utc_now(), author=root.principal)
+                session.add(row)
+            row.description = description
+            session.flush()
+            return describe_repos(session, [row])[0]
+    except IntegrityError as error:
+        # Another process made it between our look and our insert.
+        if update:
+            return create_repo(root, name, description=description, update=True)
+        raise taken from error
+
+
+def inspect_repo(root: Root, name: str) -> RepoInfo:
+    """One repo."""
+    check_repo_name(name)
+    with root.metadata.reader() as session:
+        return describe_repos(session, [find_repo(session, name)])[0]
+
+
+def list_repos(root: Root, *, after: str | None, limit: int | None) -> Iterator[RepoInfo]:
+    """Repos by name, read page by page."""
+    left = limit
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(left, _PAGE)
+        query = select(Repo).order_by(Repo.name).limit(size)
+        if after is not None:
+            query = query.where(Repo.name > after)
+        with root.metadata.reader() as session:
+            page = describe_repos(session, session.scalars(query).all())
+        yield from page
+        if len(page) < size:
+            return
+        after = page[-1].name
+        left = None if left is None else left - len(page)
+
+
+def delete_repo(root: Root, name: str, *, force: bool) -> None:
+    """Delete a repo with its branches and history; the bytes stay until garbage is collected.
+
+    Raises `HasDependents` when other repos derive from it, unless `force`.
+    """
+    check_repo_name(name)
+    with root.metadata.session() as session:
+        row = find_repo(session, name)
+        dependents = _dependents(session, name)
+        if dependents and not force:
+            raise HasDependents(
+                f"repo {name!r} cannot be deleted, {', '.join(dependents)} derived from it; "
+                "delete those first, or use force, which breaks their provenance"
+            )
+        session.execute(delete(BranchProvenance).where(BranchProvenance.upstream_repo == name))
+        own = select(Commit.id).where(Commit.repo == name).scalar_subquery()
+        session.execute(delete(CommitProvenance).where(CommitProvenance.upstream.in_(own)))
+        session.delete(row)
+
+
+def _dependents(session: Session, name: str) -> list[str]:
+    """Repos whose branches or commits come from this one."""
+    edges = select(BranchProvenance.repo).where(BranchProvenance.upstream_repo == name).distinct()
+    below, above = aliased(Commit), aliased(Commit)
+    commits = (
+        select(below.repo)
+        .join(CommitProvenance, CommitProvenance.commit == below.id)
+        .join(above, above.id == CommitProvenance.upstream)
+        .where(above.repo == name)
+        .distinct()
+    )
+    return sorted({*session.scalars(edges), *session.scalars(commits)} - {name})

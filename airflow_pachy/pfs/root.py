@@ -1,0 +1,35 @@
+"""What every operation of the facade works on: one object store, one database, and who asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_pachy.pfs.tree import NodeRef, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_pachy.metadata.database import Metadata
+    from airflow_pachy.pfs.content import ContentReader
+    from airflow_pachy.pfs.objects.store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A root in an object store together with the metadata database that belongs to it."""
+
+    store: ObjectStore
+    metadata: Metadata
+    reader: ContentReader
+    principal: str | None = None
+    s3: Mapping[str, Any] = field(default_factory=dict)
+
+    def tree(self, root: str | None) -> Tree:
+        """The tree whose NodeRef text is `root`; the empty one for None."""
+        return Tree(self.store, NodeRef.parse(root) if root else None)
+
+
+def tree_text(tree: Tree) -> str | None:
+    """What is kept in SQL of a finished tree."""
+    return None if tree.root is None else str(tree.root)

@@ -1,0 +1,98 @@
+"""Finding what a glob matches: a range of keys for its literal beginning, then one expression over the path column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_pachy.pfs.tree.conflicts import with_ancestors
+from airflow_pachy.pfs.tree.found import Directory, File
+from airflow_pachy.pfs.tree.ranges import Slice, prefix_end, totals, walk
+from airflow_pachy.pfs.tree.rows import entries_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_pachy.pfs.tree.glob import Glob
+    from airflow_pachy.pfs.tree.node import Child
+    from airflow_pachy.pfs.tree.nodes import NodeStore
+    from airflow_pachy.pfs.tree.refs import NodeRef
+
+
+def matches_of(nodes: NodeStore, root: NodeRef, glob: Glob, start: str) -> Iterator[File | Directory]:
+    """Files and directories that `glob` matches, from the sort key `start` on, in path order, without the root."""
+    search = _Search(nodes, root, glob, start)
+    prefix = glob.literal_prefix
+    for part in walk(nodes, root, max(prefix, start), prefix_end(prefix), fold=_one_match_at_most(glob.depth)):
+        if isinstance(part, Slice):
+            yield from search.in_slice(part)
+            search.seen = str(part.leaf.keys[part.end - 1])
+        else:
+            yield from search.directories([_ancestor(part.first, glob.depth or 0)])
+            search.seen = part.last
+
+
+@dataclass(slots=True)
+class _Search:
+    """One walk: `seen` is the last path of the part before, whose directories were met already."""
+
+    nodes: NodeStore
+    root: NodeRef
+    glob: Glob
+    start: str
+    seen: str = ""
+
+    def in_slice(self, part: Slice) -> Iterator[File | Directory]:
+        """Matches among the rows and the directories above them."""
+        rows = pa.array(_matching_rows(part, self.glob), pa.int64())
+        paths: list[str] = part.leaf.keys.take(rows).to_pylist()
+        keys = part.keys()
+        waiting = iter(self.directories({path.rpartition("/")[0] for path in keys}))
+        entries = entries_of(part.leaf.table.take(rows))
+        directory = next(waiting, None)
+        for path in paths:
+            while directory is not None and f"{directory.path}/" < path:
+                yield directory
+                directory = next(waiting, None)
+            yield File(next(entries))
+        if directory is not None:
+            yield directory
+            yield from waiting
+
+    def directories(self, names: Iterable[str]) -> Iterator[Directory]:
+        """Those of the directories, and of the ones above, that match and were not met before."""
+        matching = (name for name in with_ancestors(names) if self.glob.matches(name))
+        for name in sorted(matching, key=lambda name: f"{name}/"):
+            if f"{name}/" >= self.start and not self.seen.startswith(f"{name}/"):
+                yield Directory(name, *totals(self.nodes, self.root, f"{name}/", f"{name}0"))
+
+
+def _one_match_at_most(depth: int | None) -> Callable[[Child], bool]:
+    """A node wholly inside one directory of the pattern's depth holds no other match than directories above."""
+
+    def fold(child: Child) -> bool:
+        if depth is None:
+            return False
+        directory = _ancestor(child.first, depth)
+        return directory != "" and child.last.startswith(f"{directory}/")
+
+    return fold
+
+
+def _ancestor(path: str, depth: int) -> str:
+    """The directory of `depth` segments above `path`, or "" if it has no more segments than that."""
+    segments = path.split("/", depth)
+    return "/".join(segments[:depth]) if len(segments) > depth else ""
+
+
+def _matching_rows(part: Slice, glob: Glob) -> list[int]:
+    keys = part.leaf.keys[part.start : part.end]
+    if glob.linear_regex is not None:
+        nonzero: Any = pc.indices_nonzero
+        hits = pc.match_substring_regex(keys, glob.linear_regex)
+        return [part.start + row for row in nonzero(hits).to_pylist()]
+    fullmatch = glob.regex.fullmatch
+    return [part.start + row for row, key in enumerate(keys.to_pylist()) if fullmatch(key)]

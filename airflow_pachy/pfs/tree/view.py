@@ -1,0 +1,174 @@
+"""`Tree`: a sorted, immutable, history-independent map from path to entry, kept as nodes in an object store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
+
+from airflow_pachy.errors import PathNotFound
+from airflow_pachy.pfs.tree.conflicts import ConflictCheck
+from airflow_pachy.pfs.tree.diffing import TreeDiff, diff_trees
+from airflow_pachy.pfs.tree.found import Directory, File
+from airflow_pachy.pfs.tree.glob import compile_glob
+from airflow_pachy.pfs.tree.globbing import matches_of
+from airflow_pachy.pfs.tree.listing import children_of
+from airflow_pachy.pfs.tree.merge import apply_changes, iterate_levels
+from airflow_pachy.pfs.tree.nodes import NodeStore
+from airflow_pachy.pfs.tree.ranges import Slice, prefix_end, totals, walk
+from airflow_pachy.pfs.tree.rows import entries_of
+from airflow_pachy.pfs.tree.splitter import FORMAT_1, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from airflow_pachy.pfs.objects.store import ObjectStore
+    from airflow_pachy.pfs.tree.cache import NodeCache
+    from airflow_pachy.pfs.tree.entries import Change, Entry
+    from airflow_pachy.pfs.tree.refs import NodeRef
+
+
+class Tree:
+    """The files of one commit. Thread-safe; reading opens only the nodes that the answer needs.
+
+    `root` is None for a tree without files. Any method may raise `Corrupt` or the store's errors.
+    """
+
+    def __init__(
+        self, store: ObjectStore, root: NodeRef | None, cache: NodeCache | None = None, *, layout: Layout = FORMAT_1
+    ) -> None:
+        self._nodes = NodeStore(store, cache)
+        self._layout = layout
+        self.root = root
+
+    def __len__(self) -> int:
+        """Number of files."""
+        return 0 if self.root is None else self.root.rows
+
+    def __bool__(self) -> bool:
+        # A tree without files is still a tree: `if tree` must not depend on its length.
+        return True
+
+    @property
+    def size_bytes(self) -> int:
+        """Total size of all files."""
+        return 0 if self.root is None else self.root.bytes
+
+    def get(self, path: str) -> Entry | None:
+        """The file at `path`, or None."""
+        ref = self.root
+        while ref is not None:
+            node = self._nodes.load(ref)
+            place = node.bisect(path)
+            if ref.level == 0:
+                return next(entries_of(node.table[place : place + 1])) if node.has(place, path) else None
+            ref = node.children[place].ref if place < len(node) else None
+        return None
+
+    def entries(self, prefix: str = "", *, after: str | None = None, reverse: bool = False) -> Iterator[Entry]:
+        """Files whose path starts with `prefix` (a plain string), in path order; `after` is exclusive."""
+        start, end = prefix, prefix_end(prefix)
+        if after is not None:
+            start, end = (start, min(end, after)) if reverse else (max(start, after + "\0"), end)
+        for part in walk(self._nodes, self.root, start, end, reverse=reverse):
+            if isinstance(part, Slice):
+                yield from part.entries(reverse=reverse)
+
+    def has_prefix(self, prefix: str) -> bool:
+        """Whether any file's path starts with `prefix`."""
+        return next(walk(self._nodes, self.root, prefix, prefix_end(prefix)), None) is not None
+
+    def stat(self, path: str) -> File | Directory | None:
+        """What is at `path`; `""` is the root directory, which always exists."""
+        if path == "":
+            return Directory("", len(self), self.size_bytes)
+        if (entry := self.get(path)) is not None:
+            return File(entry)
+        count, size = totals(self._nodes, self.root, f"{path}/", f"{path}0")
+        return Directory(path, count, size) if count else None
+
+    def list(
+        self, directory: str = "", *, after: str | None = None, reverse: bool = False
+    ) -> Iterator[File | Directory]:
+        """What is right below `directory`, in path order; `after` is a child's path, exclusive.
+
+        A directory sorts as if its path ended with a slash. Nothing for a path that is no directory.
+        """
+        prefix = f"{directory}/" if directory else ""
+        start = prefix if after is None else self._behind(after)
+        if reverse and after is not None:
+            yield from self._list_before(prefix, after)
+            return
+        yield from children_of(self._nodes, self.root, prefix, start, reverse=reverse)
+
+    def glob(self, pattern: str, *, after: str | None = None) -> Iterator[File | Directory]:
+        """Files and directories that `pattern` matches, in path order; `after` is a match's path, exclusive.
+
+        Raises `InvalidGlob`. See `airflow_pachy.pfs.tree.glob` for the grammar.
+        """
+        glob = compile_glob(pattern)
+        if glob.is_root:
+            if after is None:
+                yield Directory("", len(self), self.size_bytes)
+        elif glob.is_literal:
+            found = self.stat(glob.literal_prefix)
+            if found is not None and (after is None or found.path > after):
+                yield found
+        elif self.root is not None:
+            start = "" if after is None else self._following(after)
+            yield from matches_of(self._nodes, self.root, glob, start)
+
+    def hash_of(self, path: str) -> bytes:
+        """32 bytes that change when anything at or below `path` does: a file's content hash; for a directory
+        BLAKE3 over the files below. Raises `PathNotFound`."""
+        if path == "":
+            return bytes.fromhex(self.root.id) if self.root is not None else blake3(b"pfs1-directory").digest()
+        if (entry := self.get(path)) is not None:
+            return entry.content.hash
+        prefix = f"{path}/"
+        hasher = blake3(b"pfs1-directory")
+        empty = True
+        for part in walk(self._nodes, self.root, prefix, prefix_end(prefix)):
+            if isinstance(part, Slice):
+                empty = False
+                table = part.leaf.table[part.start : part.end]
+                digests: Any = table["hash"].to_pylist()
+                executable: Any = table["executable"].to_pylist()
+                for name, digest, is_executable in zip(part.keys(), digests, executable, strict=True):
+                    relative = name[len(prefix) :].encode()
+                    hasher.update(len(relative).to_bytes(4, "big") + relative + digest + bytes([is_executable]))
+        if empty:
+            raise PathNotFound(f"there is no file or directory /{path}; list its parent directory to see what there is")
+        return hasher.digest()
+
+    def diff(self, older: Tree, prefix: str = "") -> Iterator[TreeDiff]:
+        """Files that differ from `older` in content or exec bit, in path order, of paths that start with `prefix`."""
+        return diff_trees(self._nodes, self.root, older.root, prefix, prefix_end(prefix))
+
+    def apply(self, changes: Iterable[Change]) -> Tree:
+        """A tree with the changes made, which must come in path order (`sorted_changes`); this one stays as it is.
+
+        Costs what is changed: touched nodes are read and written anew, all others are shared. Raises `PathConflict`
+        when a path would be both file and directory, `InvalidArgument` for changes that are out of order.
+        """
+        check = ConflictCheck()
+        root = apply_changes(self._nodes, self.root, changes, self._layout, check)
+        tree = Tree(self._nodes.store, root, self._nodes.cache, layout=self._layout)
+        check.finish(tree)
+        return tree
+
+    def nodes(self) -> Iterator[NodeRef]:
+        """Every node of the tree, parents before children."""
+        return iter(()) if self.root is None else iterate_levels(self._nodes, self.root)
+
+    def _behind(self, path: str) -> str:
+        """The least key after everything at and below `path`."""
+        return f"{path}0" if self.get(path) is None and self.has_prefix(f"{path}/") else f"{path}\0"
+
+    def _following(self, path: str) -> str:
+        """The least sort key (of a file its path, of a directory its path and a slash) after that of `path`."""
+        return f"{path}/\0" if self.get(path) is None and self.has_prefix(f"{path}/") else f"{path}\0"
+
+    def _list_before(self, prefix: str, after: str) -> Iterator[File | Directory]:
+        limit = f"{after}/" if self.get(after) is None and self.has_prefix(f"{after}/") else after
+        return children_of(self._nodes, self.root, prefix, prefix, reverse=True, before=limit)
