@@ -1,0 +1,206 @@
+"""One engine to one metadata database, with the same transaction rules on every backend.
+
+`Metadata.session()` is one transaction. Writers of one database must not deadlock or see half of each
+other, so SQLite transactions begin with `BEGIN IMMEDIATE` (a deferred one that later writes fails at
+once when another writer was faster, whatever the busy timeout) and the servers run at READ COMMITTED:
+every decision that depends on what was read is repeated in the `WHERE` of an `UPDATE`.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+)
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import NullPool, Pool, StaticPool
+
+from airflow_pachy.errors import InvalidArgument, MetadataUnavailable, SchemaMismatch
+from airflow_pachy.metadata.urls import is_memory, parse_url, redacted
+from airflow_pachy.metadata.version import HEAD_REVISION, stored_revision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SQLITE_BUSY_SECONDS = 60
+CONNECT_SECONDS = 10
+
+
+class Metadata:
+    """A metadata database. Thread-safe; one per process and URL is enough. Use `Metadata.open`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(sqlite_begin="DEFERRED")
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+        # An SQLite database in memory lives in a single connection, which threads must take in turns.
+        self._turn = threading.RLock() if is_memory(engine.url) else nullcontext()
+
+    @classmethod
+    def open(cls, url: str, *, pooled: bool = True) -> Metadata:
+        """Prepare a connection to `url` (nothing is connected yet).
+
+        `pooled=False` opens a connection per transaction and keeps none: for short-lived tasks, so that
+        hundreds of them do not exhaust the server. Raises `InvalidArgument` for a URL that cannot mean a database.
+        """
+        parsed = parse_url(url)
+        try:
+            engine = create_engine(parsed, **_engine_options(parsed, pooled=pooled))
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            msg = (
+                f"cannot use metadata database {redacted(parsed)}: {error}. "
+                f"Is the driver {parsed.drivername!r} installed? PostgreSQL needs "
+                "airflow-provider-pachy[postgres], MySQL airflow-provider-pachy[mysql]."
+            )
+            raise InvalidArgument(msg) from error
+        if parsed.get_backend_name() == "sqlite":
+            _prepare_sqlite(engine)
+        return cls(engine)
+
+    @property
+    def url(self) -> str:
+        """Where the database is, without the password."""
+        return redacted(self._engine.url)
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine underneath, for migrations and reports."""
+        return self._engine
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """One read-write transaction: committed when the block ends, rolled back when it raises.
+
+        Do not nest: on SQLite the inner one would wait for the outer one. Raises `MetadataUnavailable`
+        when the database does not answer, `SchemaMismatch` when our tables are missing from it.
+        """
+        with self._turn, self._translated(), self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def reader(self) -> Iterator[Session]:
+        """One read-only transaction, which on SQLite does not wait for writers."""
+        with self._turn, self._translated(), Session(self._reader, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """One transaction on a bare connection; the same rules as `session`."""
+        with self._turn, self._translated(), self._engine.begin() as connection:
+            yield connection
+
+    def upgrade(self) -> None:
+        """Bring the tables to the version of this code; safe when several processes do it at once."""
+        from airflow_pachy.metadata.schema import upgrade
+
+        upgrade(self)
+
+    def ensure_ready(self) -> None:
+        """Create the tables in an empty database; raise `SchemaMismatch` if there are older or newer ones."""
+        with self.reader() as session:
+            revision = stored_revision(session.connection())
+        if revision != HEAD_REVISION:
+            from airflow_pachy.metadata.schema import make_ready
+
+            make_ready(self, revision)
+
+    def close(self) -> None:
+        """Close pooled connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            translated = self._translate(error)
+            if translated is None:
+                raise
+            raise translated from error
+
+    def _translate(self, error: DBAPIError) -> Exception | None:
+        """Our error for a driver's error that a user can do something about; None leaves it as it is."""
+        text = str(error.orig).strip()
+        if _names_missing_table(text):
+            return SchemaMismatch(
+                f"the metadata database {self.url} lacks tables of airflow_pachy ({text.splitlines()[0]}). "
+                "Create or upgrade them with: pachy db upgrade"
+            )
+        if "file is not a database" in text:
+            return InvalidArgument(
+                f"{self.url} is a file, but no SQLite database; "
+                "name another one, or none that exists, in the metadata URL"
+            )
+        if not isinstance(error, OperationalError | InterfaceError):
+            return None
+        if "database is locked" in text:
+            return MetadataUnavailable(
+                f"the metadata database {self.url} was locked by another writer for {SQLITE_BUSY_SECONDS} s. "
+                "SQLite takes one writer at a time: find the process that holds it, or move to PostgreSQL."
+            )
+        return MetadataUnavailable(
+            f"the metadata database {self.url} did not answer: {_sentence(text)} {_advice(self._engine.url)}"
+        )
+
+
+def _engine_options(url: URL, *, pooled: bool) -> dict[str, Any]:
+    backend = url.get_backend_name()
+    if is_memory(url):
+        return {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    pool: type[Pool] | None = None if pooled else NullPool
+    if backend == "sqlite":
+        # Waiting is set by PRAGMA below; the driver's own timeout covers opening the file.
+        return {"poolclass": pool, "connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
+    connect_args = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+    options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "connect_args": connect_args}
+    return options | ({"pool_pre_ping": True} if pooled else {"poolclass": NullPool})
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: Any) -> None:  # noqa: ARG001 - the signature is SQLAlchemy's
+        # The driver must not open transactions by itself: the "begin" event below does.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={SQLITE_BUSY_SECONDS * 1000}",
+            "journal_mode=WAL",
+            # With WAL, NORMAL survives the death of every process; only power loss may undo the last commits.
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _names_missing_table(text: str) -> bool:
+    missing = ("no such table" in text, "does not exist" in text and "relation" in text, "doesn't exist" in text)
+    return "pachy_" in text and any(missing)
+
+
+def _sentence(text: str) -> str:
+    """The first line of a driver's words; what follows is advice, and ours is better."""
+    first = " ".join(text.partition("\n")[0].split())
+    return f"{first.rstrip('.')}."
+
+
+def _advice(url: URL) -> str:
+    if url.get_backend_name() == "sqlite":
+        return "Check that its directory exists and may be written to by this user."
+    return (
+        f"Check that the server at {url.host or 'localhost'}:{url.port or 'its default port'} runs and is reachable "
+        f"from here, that database {url.database!r} exists, and the user name and password."
+    )

@@ -1,0 +1,65 @@
+"""Column types that mean the same on SQLite, PostgreSQL and MySQL.
+
+Three traps are closed here once: SQLite and MySQL drop the time zone of a timestamp, MySQL drops its
+microseconds unless told otherwise, and MySQL compares strings without regard to case by default
+(two repos `Images` and `images` would be one).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import DateTime, Dialect, String, Text, TypeDecorator
+from sqlalchemy.dialects import mysql
+
+if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware in Python, always UTC, to the microsecond. Naive values are refused."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """`timestamptz` where there is one, `DATETIME(6)` on MySQL, text on SQLite."""
+        if dialect.name == "mysql":
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC; backends without time zones get the naive UTC value."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = f"a timestamp without time zone ({value!r}) cannot be stored; use datetime.now(UTC)"
+            raise ValueError(msg)
+        instant = value.astimezone(UTC)
+        return instant if dialect.name == "postgresql" else instant.replace(tzinfo=None)
+
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 - the signature is SQLAlchemy's
+    ) -> datetime | None:
+        """Attach or convert to UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def ascii_key(length: int) -> TypeEngine[str]:
+    """Text of ASCII names and ids, compared byte by byte everywhere; one byte per character in MySQL indexes."""
+    return String(length).with_variant(mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql")
+
+
+def utf8_key(length: int) -> TypeEngine[str]:
+    """Text that may be any Unicode and is looked up exactly (four bytes per character in MySQL indexes)."""
+    return String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
+
+
+def long_text() -> TypeEngine[str]:
+    """Text without a practical limit (MySQL's own TEXT ends at 64 KiB)."""
+    return Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
