@@ -1,0 +1,112 @@
+"""The values that go in and out of jobs: what to run, what was planned, how it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_pachy.pipelines.spec import PipelineSpec
+
+JobState = Literal["planning", "running", "success", "failed", "stopped"]
+JobDatumState = Literal["pending", "success", "skipped", "failed", "recovered"]
+
+LIVE_STATES: tuple[JobState, ...] = ("planning", "running")
+DEFAULT_MAX_SETS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A pipeline to run as `stage` of the Airflow run (`dag_id`, `run_id`).
+
+    The three together name the job: asking again finds it and continues it. `reprocess` runs every
+    datum, also those done before. `max_sets` bounds the number of datum sets (Airflow's `max_map_length`).
+    """
+
+    spec: PipelineSpec
+    dag_id: str
+    run_id: str
+    stage: str
+    author: str | None = None
+    reprocess: bool = False
+    max_sets: int = DEFAULT_MAX_SETS
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """What a job is going to do: of `total` datums, `skipped` are done already and `to_run` lie in `sets`.
+
+    `sets` are the bucket keys of the set plans, one per pod. `done` says that the job has published
+    already, so there is nothing to run or assemble.
+    """
+
+    job_id: str
+    output_commit: str
+    attempt: int
+    total: int
+    skipped: int
+    to_run: int
+    sets: list[str] = field(default_factory=list)
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobInputInfo:
+    """The commit a job reads through one input."""
+
+    name: str
+    repo: str
+    branch: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """How a job stands. Of its `datums_total`, those neither processed, skipped, failed nor recovered are to run yet.
+
+    `output_commit` is on the branch only if `state` is "success"; otherwise it is open, or closed with an error.
+    """
+
+    id: str
+    pipeline: str
+    version: int
+    dag_id: str
+    run_id: str
+    stage: str
+    attempt: int
+    state: JobState
+    output_repo: str
+    output_branch: str
+    output_commit: str | None
+    inputs: tuple[JobInputInfo, ...]
+    datums_total: int
+    datums_processed: int
+    datums_skipped: int
+    datums_failed: int
+    datums_recovered: int
+    download_bytes: int
+    upload_bytes: int
+    started: datetime
+    finished: datetime | None
+    author: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobDatum:
+    """One datum of a job. `reason` says why it runs or is skipped, `error` why it failed.
+
+    `inputs` are (input name, path) pairs. `record` is the bucket key of the result record that holds
+    its outputs, log tail and timings, `row` its place there. `cursor` continues a listing after it.
+    """
+
+    id: str
+    state: JobDatumState
+    reason: str
+    inputs: tuple[tuple[str, str], ...]
+    error: str = ""
+    record: str | None = None
+    row: int = 0
+    cursor: str = ""

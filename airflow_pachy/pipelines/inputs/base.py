@@ -1,0 +1,90 @@
+"""What every kind of input is: a node of a spec that names its sources and lists its datums.
+
+A datum on its way is a plain tuple of `DatumInput`s; only `airflow_pachy.pipelines.datums` gives it
+an id, because the id depends on the pipeline and the inputs do not.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import PlainSerializer, PlainValidator
+
+from airflow_pachy.pipelines.models import SpecModel
+
+if TYPE_CHECKING:
+    from airflow_pachy.pipelines.inputs.pfs import PfsInput
+    from airflow_pachy.pipelines.inputs.sources import DatumInput, Sources
+
+AnyInput = TypeVar("AnyInput", bound="Input")
+
+KINDS: dict[str, type[Input]] = {}
+
+REFUSED_KINDS: Mapping[str, str] = {
+    "join": "use a cross and let the code skip pairs that do not belong together",
+    "group": "put the files of one group into a directory and use a glob that matches the directories",
+    "cron": "give the DAG a schedule; Airflow's timetables do what a cron input did",
+    "git": "put the checkout into a repo, for example with a task that clones and calls `pachy put file -r`",
+}
+
+
+class Input(SpecModel):
+    """One node of a pipeline's input."""
+
+    @property
+    @abstractmethod
+    def may_repeat(self) -> bool:
+        """Whether the listing may hold one datum twice."""
+
+    @abstractmethod
+    def leaves(self) -> Iterator[PfsInput]:
+        """The inputs that read a commit, in the order of the spec."""
+
+    @abstractmethod
+    def datums(self, sources: Sources) -> Iterator[tuple[DatumInput, ...]]:
+        """The datums in listing order; without memory of what came before."""
+
+    @abstractmethod
+    def to_spec(self) -> dict[str, Any]:
+        """The node as a spec has it: one key, the kind, and its body."""
+
+    @abstractmethod
+    def check_names(self) -> None:
+        """Raise `ValueError` when two inputs of one datum have the same name."""
+
+
+def input_kind(*keys: str) -> Callable[[type[AnyInput]], type[AnyInput]]:
+    """Class decorator: the keys a kind of input is written with in a spec."""
+
+    def register(cls: type[AnyInput]) -> type[AnyInput]:
+        KINDS.update(dict.fromkeys(keys, cls))
+        return cls
+
+    return register
+
+
+def parse_input(value: Any) -> Input:
+    """Read one input node, `{"pfs": {...}}` or another kind. Raises `ValueError` saying what is wrong with it."""
+    if isinstance(value, Input):
+        return value
+    if not isinstance(value, Mapping):
+        found = type(value).__name__
+        raise ValueError(f"an input is an object with one key such as 'pfs' or 'cross', not {found}")  # noqa: TRY004 - pydantic's rule
+    body = {key: item for key, item in value.items() if item is not None}
+    if len(body) != 1:
+        found = ", ".join(map(repr, body)) or "none"
+        kinds = ", ".join(KINDS)
+        raise ValueError(
+            f"an input has exactly one kind ({kinds}), found {found}; combine several with 'cross' or 'union'"
+        )
+    ((kind, content),) = body.items()
+    if kind in REFUSED_KINDS:
+        raise ValueError(f"input kind {kind!r} is not supported: {REFUSED_KINDS[kind]}")
+    if kind not in KINDS:
+        raise ValueError(f"unknown input kind {kind!r}; known: {', '.join(KINDS)}")
+    return KINDS[kind].model_validate(content)
+
+
+InputField = Annotated[Input, PlainValidator(parse_input), PlainSerializer(lambda node: node.to_spec())]

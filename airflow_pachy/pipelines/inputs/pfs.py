@@ -1,0 +1,127 @@
+"""The input that reads a repo: one datum for each path of the commit that its glob matches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from airflow_pachy.pfs.tree import File
+from airflow_pachy.pfs.tree.glob import compile_glob
+from airflow_pachy.pipelines.inputs.base import Input, input_kind
+from airflow_pachy.pipelines.inputs.sources import DatumInput, identity_token
+
+if TYPE_CHECKING:
+    from airflow_pachy.pfs.tree import Directory
+    from airflow_pachy.pipelines.inputs.sources import Source, SourceKey, Sources
+
+_ONE_PROJECT = "there are no projects here; repos have one flat name space, so prefix the repo's name instead"
+
+
+@input_kind("pfs", "atom")
+class PfsInput(Input):
+    """Paths of `repo@branch` (or of one pinned `commit`) that match `glob`, each a datum seen at `/pfs/<name>`."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "project": _ONE_PROJECT,
+        "repo_type": "only user repos are readable as inputs",
+        "trigger": "put the trigger on a branch with `pachy create branch --trigger` and read that branch",
+        "s3": "files are always under /pfs here; read them from there",
+        "join_on": "joins are not supported; use a cross",
+        "outer_join": "joins are not supported; use a cross",
+        "group_by": "groups are not supported; use a glob that matches directories",
+        "from_commit": "datums that were processed before are skipped anyway",
+    }
+
+    repo: str = Field(min_length=1)
+    glob: str
+    name: str = ""
+    branch: str = "master"
+    commit: str | None = None
+    lazy: bool = False
+    empty_files: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _say_what_glob_is_for(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and not value.get("glob"):
+            raise ValueError(
+                "glob is required: '/' makes the whole repo one datum, '/*' every top-level file or directory"
+            )
+        return value
+
+    @field_validator("glob")
+    @classmethod
+    def _glob_must_parse(cls, value: str) -> str:
+        compile_glob(value)
+        return value
+
+    @field_validator("branch", mode="before")
+    @classmethod
+    def _no_branch_is_master(cls, value: Any) -> Any:
+        return value or "master"
+
+    @field_validator("commit", mode="before")
+    @classmethod
+    def _no_commit_is_the_head(cls, value: Any) -> Any:
+        return value or None
+
+    @model_validator(mode="after")
+    def _name_defaults_to_repo(self) -> Self:
+        if not self.name:
+            object.__setattr__(self, "name", self.repo)
+        if self.name == "out":
+            raise ValueError("an input may not be named 'out': /pfs/out is where the code writes; give it a 'name'")
+        if "/" in self.name or "\0" in self.name or self.name in (".", ".."):
+            raise ValueError(f"an input's name becomes a directory under /pfs, so it cannot be {self.name!r}")
+        if self.lazy and self.empty_files:
+            raise ValueError("an input cannot be both lazy (files on demand) and empty_files (no content): choose one")
+        return self
+
+    @property
+    def source(self) -> SourceKey:
+        """Which commit it reads, as `Sources` knows it."""
+        return (self.repo, self.branch, self.commit)
+
+    @property
+    def may_repeat(self) -> bool:
+        """Paths differ, and so do the datums."""
+        return False
+
+    def leaves(self) -> Iterator[PfsInput]:
+        """Itself."""
+        yield self
+
+    def check_names(self) -> None:
+        """One input has no one to collide with."""
+
+    def datums(self, sources: Sources) -> Iterator[tuple[DatumInput, ...]]:
+        """One datum for each matched path, in path order."""
+        source = sources.by_leaf[self.source]
+        for found in source.tree.glob(self.glob):
+            yield (self.datum_input(source, found),)
+
+    def datum_input(self, source: Source, found: File | Directory) -> DatumInput:
+        """The datum input for one path of the source."""
+        if isinstance(found, File):
+            path, size, content_hash = found.entry.path, found.entry.content.size_bytes, found.entry.content.hash
+        else:
+            path, size, content_hash = found.path, found.size_bytes, source.tree.hash_of(found.path)
+        token = identity_token(self.name.encode(), path, content_hash)
+        return DatumInput(
+            self.name,
+            self.repo,
+            self.branch,
+            source.commit,
+            path,
+            content_hash,
+            size,
+            self.lazy,
+            self.empty_files,
+            token,
+        )
+
+    def to_spec(self) -> dict[str, Any]:
+        """`{"pfs": {...}}` without defaults."""
+        return {"pfs": self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}}

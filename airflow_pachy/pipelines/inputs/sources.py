@@ -1,0 +1,56 @@
+"""The commits that a job's inputs read, opened: what inputs turn into datums.
+
+`DatumInput` is made a million times per plan, so its identity (`token`) is encoded once when the path
+is found and then only concatenated, however many datums of a cross share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_pachy.pfs.tree import Tree
+
+
+# (repo, branch, pinned commit or None): what decides which commit an input reads.
+SourceKey = tuple[str, str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input's commit and its tree."""
+
+    commit: str
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources of a pipeline's input; several inputs may share one."""
+
+    by_leaf: Mapping[SourceKey, Source]
+
+
+@dataclass(frozen=True, slots=True)
+class DatumInput:
+    """One input of one datum: everything under `path` (`""` is the whole repo) of a commit, and its content hash."""
+
+    name: str
+    repo: str
+    branch: str
+    commit: str
+    path: str
+    hash: bytes
+    size_bytes: int = 0
+    lazy: bool = False
+    empty_files: bool = False
+    token: bytes = field(default=b"", repr=False, compare=False)
+
+
+def identity_token(name: bytes, path: str, content_hash: bytes) -> bytes:
+    """The part of a datum's identity that one input contributes; lengths keep neighbours apart."""
+    raw = path.encode("utf-8", "surrogateescape")
+    return b"%d:%s%d:%s%s" % (len(name), name, len(raw), raw, content_hash)

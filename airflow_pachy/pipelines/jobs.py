@@ -1,0 +1,172 @@
+"""Jobs from the outside: list, inspect, stop and fail them, and page through their datums.
+
+Every list is paged by key, so a pipeline's ten-thousandth job is found as fast as its first.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import selectinload
+
+from airflow_pachy.errors import DatumNotFound, InvalidArgument
+from airflow_pachy.metadata.models import Job, JobInput
+from airflow_pachy.pipelines.assemble import assemble_job
+from airflow_pachy.pipelines.failing import settle_and_close
+from airflow_pachy.pipelines.infos import LIVE_STATES, JobDatum
+from airflow_pachy.pipelines.job_rows import describe_job, find_job
+from airflow_pachy.pipelines.memory import open_tree
+from airflow_pachy.pipelines.plan import plan_job
+from airflow_pachy.pipelines.rows import UNFINISHED, read_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Select
+
+    from airflow_pachy.pfs.client import Pfs
+    from airflow_pachy.pfs.tree.entries import Entry
+    from airflow_pachy.pipelines.infos import JobDatumState, JobInfo, JobState
+
+__all__ = [
+    "assemble_job",
+    "fail_job",
+    "inspect_job",
+    "inspect_job_datum",
+    "list_job_datums",
+    "list_jobs",
+    "live_jobs_before",
+    "plan_job",
+    "stop_job",
+]
+
+_PAGE = 200
+_STATES = ("pending", "success", "skipped", "failed", "recovered")
+
+
+def inspect_job(pfs: Pfs, job_id: str) -> JobInfo:
+    """One job. Raises `JobNotFound`."""
+    with pfs.metadata.reader() as session:
+        return describe_job(find_job(session, job_id))
+
+
+def list_jobs(
+    pfs: Pfs,
+    *,
+    pipeline: str | None = None,
+    state: JobState | None = None,
+    dag_id: str | None = None,
+    run_id: str | None = None,
+    input_commit: str | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> Iterator[JobInfo]:
+    """Jobs, newest first, beyond the job `after`; only those that match everything given. Read page by page."""
+    query = select(Job).options(selectinload(Job.inputs)).order_by(Job.started.desc(), Job.id.desc())
+    for column, value in (
+        (Job.pipeline, pipeline),
+        (Job.state, state),
+        (Job.dag_id, dag_id),
+        (Job.run_id, run_id),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if input_commit is not None:
+        query = query.where(Job.id.in_(select(JobInput.job).where(JobInput.commit == input_commit)))
+    left = limit
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(left, _PAGE)
+        page = _page(pfs, query.limit(size), after)
+        yield from page
+        if len(page) < size:
+            return
+        after = page[-1].id
+        left = None if left is None else left - len(page)
+
+
+def _page(pfs: Pfs, query: Select[Any], after: str | None) -> list[JobInfo]:
+    with pfs.metadata.reader() as session:
+        if after is not None:
+            last = find_job(session, after)
+            older = or_(Job.started < last.started, and_(Job.started == last.started, Job.id < last.id))
+            query = query.where(older)
+        return [describe_job(row) for row in session.scalars(query)]
+
+
+def live_jobs_before(pfs: Pfs, job_id: str) -> list[JobInfo]:
+    """Older jobs of the same output branch that still run, oldest first: whoever waits for them publishes in order."""
+    with pfs.metadata.reader() as session:
+        own = find_job(session, job_id)
+        query: Select[Any] = (
+            select(Job)
+            .options(selectinload(Job.inputs))
+            .where(
+                Job.output_repo == own.output_repo,
+                Job.output_branch == own.output_branch,
+                Job.state.in_(LIVE_STATES),
+                or_(Job.started < own.started, and_(Job.started == own.started, Job.id < own.id)),
+            )
+            .order_by(Job.started, Job.id)
+        )
+        return [describe_job(row) for row in session.scalars(query)]
+
+
+def fail_job(pfs: Pfs, job_id: str, error: str) -> JobInfo:
+    """End a job that cannot go on: it publishes nothing, leaves no open commit, and what succeeded is remembered.
+
+    Idempotent. Raises `JobNotFound`, and `Conflict` for a job that has published.
+    """
+    return settle_and_close(pfs, job_id, "failed", error)
+
+
+def stop_job(pfs: Pfs, job_id: str, reason: str = "stopped by hand") -> JobInfo:
+    """End a job on somebody's wish; otherwise like `fail_job`. Its pods end when Airflow ends their tasks."""
+    return settle_and_close(pfs, job_id, "stopped", reason)
+
+
+def list_job_datums(
+    pfs: Pfs,
+    job_id: str,
+    state: JobDatumState | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> Iterator[JobDatum]:
+    """The datums of a job: those not done first, then the others by id; `after` is the `cursor` of the last one seen.
+
+    Raises `JobNotFound`, `InvalidArgument` for an unknown state.
+    """
+    if state is not None and state not in _STATES:
+        raise InvalidArgument(f"datums have no state {state!r}; they are {', '.join(_STATES)}")
+    with pfs.metadata.reader() as session:
+        tree = open_tree(pfs, find_job(session, job_id).datums)
+    unfinished = state in ("pending", "failed", "recovered")
+    start = max(after or "", "/") if state in ("success", "skipped") else after
+    datums = (_describe(entry, job_id) for entry in tree.entries(UNFINISHED if unfinished else "", after=start))
+    return islice((one for one in datums if state is None or one.state == state), limit)
+
+
+def inspect_job_datum(pfs: Pfs, job_id: str, datum: str) -> JobDatum:
+    """One datum of a job. Raises `JobNotFound`, `DatumNotFound`."""
+    with pfs.metadata.reader() as session:
+        tree = open_tree(pfs, find_job(session, job_id).datums)
+    entry = tree.get(datum) or tree.get(UNFINISHED + datum)
+    if entry is None:
+        raise DatumNotFound(f"job {job_id} has no datum {datum!r}; list them with: pachy list datum {job_id}")
+    return _describe(entry, job_id)
+
+
+def _describe(entry: Entry, job_id: str) -> JobDatum:
+    row = read_row(entry)
+    skipped = row.state == "success" and row.job != job_id
+    return JobDatum(
+        id=row.id,
+        state="skipped" if skipped else row.state,
+        reason=f"done in job {row.job}" if skipped else row.reason,
+        inputs=tuple((item.name, f"/{item.path}") for item in row.inputs),
+        error=row.error,
+        record=row.record,
+        row=row.row,
+        cursor=entry.path,
+    )

@@ -1,0 +1,74 @@
+"""Pipelines in SQL: a pipeline comes to be, and gets its next version, when a job of it is planned."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from airflow_pachy.errors import AlreadyExists
+from airflow_pachy.metadata.models import BranchProvenance, Pipeline, Repo
+from airflow_pachy.pipelines.datums import DatumIdentity
+
+if TYPE_CHECKING:
+    from airflow_pachy.pfs.client import Pfs
+    from airflow_pachy.pipelines.spec import PipelineSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredPipeline:
+    """A pipeline as it is registered: what its datums are identified by."""
+
+    name: str
+    version: int
+    identity: DatumIdentity
+
+
+def register_pipeline(pfs: Pfs, spec: PipelineSpec, author: str | None) -> RegisteredPipeline:
+    """Record the spec, as a new version if it changed, and make the output repo and branch with their provenance.
+
+    Raises `BranchNotFound` or `RepoNotFound` for an input that does not exist, `InvalidArgument` for a circle.
+    """
+    _make_output(pfs, spec)
+    try:
+        return _record(pfs, spec, author)
+    except IntegrityError:
+        # Another process registered it between our look and our insert.
+        return _record(pfs, spec, author)
+
+
+def _record(pfs: Pfs, spec: PipelineSpec, author: str | None) -> RegisteredPipeline:
+    document = spec.to_spec()
+    now = datetime.now(UTC)
+    with pfs.metadata.session() as session:
+        row = session.get(Pipeline, spec.name, with_for_update=True)
+        if row is None:
+            row = Pipeline(name=spec.name, version=1, salt=secrets.token_hex(16), created=now, author=author)
+            session.add(row)
+        elif row.spec != document:
+            row.version += 1
+        if row.spec != document:
+            row.spec, row.updated = document, now
+            row.output_repo, row.output_branch = spec.output_repo, spec.output_branch
+        session.flush()
+        return RegisteredPipeline(row.name, row.version, DatumIdentity(row.name, row.salt, spec.code_version))
+
+
+def _make_output(pfs: Pfs, spec: PipelineSpec) -> None:
+    upstream = {f"{leaf.repo}@{leaf.branch}" for leaf in spec.input.leaves() if leaf.commit is None}
+    edges = BranchProvenance
+    with pfs.metadata.reader() as session:
+        exists = session.get(Repo, spec.output_repo) is not None
+        query = select(edges).where(edges.repo == spec.output_repo, edges.branch == spec.output_branch)
+        known = {f"{edge.upstream_repo}@{edge.upstream_branch}" for edge in session.scalars(query)}
+    if not exists:
+        # Another stage or user may make it meanwhile: that is all we want.
+        with suppress(AlreadyExists):
+            pfs.create_repo(spec.output_repo, description=spec.description or f"Output of pipeline {spec.name}.")
+    if known != upstream:
+        pfs.create_branch(spec.output, provenance=sorted(upstream))

@@ -1,0 +1,68 @@
+"""The transform of a pipeline: which code runs on a datum, in which image and surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads annotations at run time
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from airflow_pachy.pipelines.models import SpecModel
+
+CMDS_REQUIRED = (
+    "cmds is required: the image's entrypoint cannot be known outside Kubernetes, where our shim starts the code, "
+    'so say what to run, for example cmds=["python3", "/app/edges.py"] (`cmd` in a pipeline spec)'
+)
+
+
+class SecretMount(SpecModel):
+    """A key of a Kubernetes secret as an environment variable, or a whole secret as a directory."""
+
+    name: str = Field(min_length=1)
+    mount_path: str | None = None
+    env_var: str | None = None
+    key: str | None = None
+
+    @model_validator(mode="after")
+    def _is_used_somehow(self) -> Self:
+        if not self.mount_path and not self.env_var:
+            raise ValueError(f"secret {self.name!r} has neither mount_path nor env_var, so nothing would see it")
+        if self.env_var and not self.key:
+            raise ValueError(
+                f"secret {self.name!r} as variable {self.env_var!r} needs 'key', the entry to take from it"
+            )
+        return self
+
+
+class Transform(SpecModel):
+    """What to run: `cmd` is an argv executed without a shell, `stdin` are lines fed to it."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "dockerfile": "build the image before and name it in 'image'",
+        "build": "build the image before and name it in 'image'",
+        "python_build": "build the image before and name it in 'image'",
+        "memory_volume": "pass a pod with a memory emptyDir to the operator's 'pod' argument",
+        "datum_batching": "let each datum cover more, with a glob that matches directories",
+        "debug": "the worker's log level is Airflow's own",
+        "overwrite": "set on_collision: overwrite on the pipeline",
+    }
+
+    image: str = ""
+    cmd: tuple[str, ...] = ()
+    stdin: tuple[str, ...] = ()
+    env: Mapping[str, str] = Field(default_factory=dict)
+    secrets: tuple[SecretMount, ...] = ()
+    accept_return_code: tuple[int, ...] = ()
+    err_cmd: tuple[str, ...] = ()
+    err_stdin: tuple[str, ...] = ()
+    user: str | None = None
+    working_dir: str | None = None
+    image_pull_secrets: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _there_is_something_to_run(self) -> Self:
+        if not self.cmd:
+            raise ValueError(CMDS_REQUIRED)
+        if self.stdin and not any(part.strip() for part in self.cmd):
+            raise ValueError("stdin is given but cmd is blank: name the program that reads it")
+        return self
