@@ -1,0 +1,105 @@
+"""The helper image's entry points: `python -m airflow_pachy.worker [place]`.
+
+Without an argument, the helper container: processes one set plan beside the user's container, with
+settings from the environment:
+
+    PACHY_STORAGE           where the data is, s3://bucket/prefix
+    PACHY_SET_PLAN          the plan's key there
+    PACHY_ATTEMPT           a name for this attempt, normally the pod's
+    PACHY_STAGE_BYTES       how much may be staged on the volume at once
+    PACHY_S3_ENDPOINT       the S3 server, if it is not Amazon's; also PACHY_S3_REGION, PACHY_S3_ADDRESSING_STYLE
+    AWS_...                 credentials, found as boto3 finds them
+
+With `place`, the init container.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_pachy.errors import InvalidArgument, PachyError
+from airflow_pachy.worker.outcome import DEFAULT_STAGE_BYTES, ExitCode, SetOutcome, WorkerOptions, new_attempt
+from airflow_pachy.worker.place import place
+from airflow_pachy.worker.shim import ShimRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+S3_SETTINGS = {
+    "PACHY_S3_ENDPOINT": "endpoint_url",
+    "PACHY_S3_REGION": "region_name",
+    "PACHY_S3_ADDRESSING_STYLE": "addressing_style",
+}
+TERMINATION_LOG = Path("/dev/termination-log")
+
+
+def main(arguments: list[str], environment: Mapping[str, str]) -> int:
+    """Run the entry point that the arguments name; returns the exit code."""
+    os.umask(0)  # the user's container may have any uid
+    pfs = Path(environment.get("PACHY_PFS", "/pfs"))
+    if arguments == ["place"]:
+        place(pfs)
+        return 0
+    if arguments:
+        sys.stderr.write(f"usage: python -m airflow_pachy.worker [place], not {' '.join(arguments)}\n")
+        return 2
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    runner = ShimRunner(pfs)
+    outcome = SetOutcome(0, 0, 0, 0, ExitCode.HELPER_DEAD, "the helper broke, see its log")
+    try:
+        with runner:
+            outcome = help_with_set(runner, environment, stop)
+    except Exception:  # noqa: BLE001 - the user's container must learn of it, whatever it is
+        traceback.print_exc()
+    finally:
+        runner.finish(outcome.exit_code)
+    _report(outcome)
+    return outcome.exit_code
+
+
+def help_with_set(runner: ShimRunner, environment: Mapping[str, str], stop: threading.Event) -> SetOutcome:
+    """Read the plan that the environment names, and process it."""
+    # Here, because the init container needs none of it: pyarrow and boto3 cost a second and 100 MiB.
+    from airflow_pachy.pfs.objects import open_store
+    from airflow_pachy.worker.plan import read_plan
+    from airflow_pachy.worker.run import run_set
+
+    try:
+        s3 = {name: environment[variable] for variable, name in S3_SETTINGS.items() if variable in environment}
+        store = open_store(_required(environment, "PACHY_STORAGE"), s3=s3)
+        plan = read_plan(store, _required(environment, "PACHY_SET_PLAN"))
+        options = WorkerOptions(
+            attempt=environment.get("PACHY_ATTEMPT") or new_attempt(),
+            stage_budget_bytes=int(environment.get("PACHY_STAGE_BYTES", DEFAULT_STAGE_BYTES)),
+            stop=stop,
+        )
+    except (PachyError, ValueError) as error:
+        return SetOutcome(0, 0, 0, 0, ExitCode.STAGING_FAILED, f"the set plan cannot be read: {error}")
+    return run_set(store, plan, runner, options)
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    if not environment.get(name):
+        raise InvalidArgument(f"the environment variable {name} is not set: the pod was not made by airflow_pachy.pods")
+    return environment[name]
+
+
+def _report(outcome: SetOutcome) -> None:
+    """The outcome as JSON, in the log and as the container's termination message."""
+    text = json.dumps({**asdict(outcome), "exit_code": int(outcome.exit_code)})
+    sys.stdout.write(f"pfs: set {text}\n")
+    if TERMINATION_LOG.exists():
+        TERMINATION_LOG.write_text(text[:4096])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,62 @@
+"""Options of a set's run, and its outcome as counts and an exit code."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from airflow_pachy.pfs.objects.ulid import new_ulid
+
+DEFAULT_STAGE_BYTES = 10 << 30
+
+
+class ExitCode(IntEnum):
+    """What the helper, and after it the user's container, exits with."""
+
+    DONE = 0
+    """Every datum of the set is done and durable."""
+    DATUMS_FAILED = 121
+    """Some datums failed; all others are durable."""
+    HELPER_DEAD = 122
+    """The user's container saw no sign of life from the helper, or the helper none from it."""
+    STAGING_FAILED = 123
+    """Inputs could not be put on disk."""
+    UPLOAD_FAILED = 124
+    """Outputs or records could not be made durable."""
+    STOPPED = 143
+    """Ended by TERM; what was finished is durable."""
+
+
+def new_attempt(try_number: int = 1) -> str:
+    """A name for one attempt at a set: sorts by try number, then by time, and is never used twice."""
+    return f"{try_number:04d}-{new_ulid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How to run a set.
+
+    `attempt` names the records' folder. `stage_budget_bytes` bounds the inputs that lie on disk at
+    once. Setting `stop` ends the run: commands get TERM, finished datums are recorded.
+    """
+
+    attempt: str = field(default_factory=new_attempt)
+    stage_budget_bytes: int = DEFAULT_STAGE_BYTES
+    stop: threading.Event = field(default_factory=threading.Event)
+    flush_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SetOutcome:
+    """How many datums of a set ended how (`skipped`: an earlier attempt had recorded their success).
+
+    `error` says what ended the run early, for codes other than 0 and 121.
+    """
+
+    success: int
+    failed: int
+    recovered: int
+    skipped: int
+    exit_code: ExitCode
+    error: str = ""

@@ -1,0 +1,185 @@
+"""Set plans: what one pod is to do, written by the planner and read by the worker.
+
+A plan is one JSON object in the bucket, so a pod needs nothing but its key. A job of a million
+datums writes a million rows in a thousand plans, and all rows of one input share the repo, the
+branch, the commit and the tree; the codec therefore writes these once, as *sources*, and a datum as
+`[id, [source, path], ...]`: some 60 bytes instead of 400. Files are not listed: the worker reads the tree.
+
+Result records, the way back, are in `airflow_pachy.worker.records` and are re-exported here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_pachy.errors import Corrupt
+from airflow_pachy.worker.records import DatumResult, DatumState, ResultWriter, read_results
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_pachy.pfs.objects.store import ObjectStore
+
+__all__ = [
+    "PLAN_FORMAT",
+    "DatumPlan",
+    "DatumResult",
+    "DatumState",
+    "InputPlan",
+    "ResultWriter",
+    "SetPlan",
+    "TransformPlan",
+    "decode_plan",
+    "encode_plan",
+    "plan_key",
+    "read_plan",
+    "read_results",
+    "write_plan",
+]
+
+PLAN_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InputPlan:
+    """One input of one datum.
+
+    `tree` is the text of the input commit's `NodeRef` (`""` for an empty commit). `path` is a file or a
+    directory of that tree; `""` or `"/"` is the whole repo; a leading or trailing slash means nothing.
+    It appears as `/pfs/<name>/<path>`. `lazy` files are named pipes filled when first opened,
+    `empty_files` are stand-ins without content.
+    """
+
+    name: str
+    repo: str
+    branch: str
+    commit: str
+    tree: str
+    path: str
+    lazy: bool = False
+    empty_files: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DatumPlan:
+    """One datum: its id and its inputs in order. A grouped datum names one input several times."""
+
+    id: str
+    inputs: tuple[InputPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TransformPlan:
+    """How to run the user's code on a datum.
+
+    `cmd` is an argv, executed without a shell. `stdin` are lines, joined with newlines and fed to it;
+    none means /dev/null. `env` is added to the environment. `err_cmd` runs after the last failed try,
+    and its success makes the datum "recovered". Exit codes in `accept_return_codes` count as success,
+    like 0. `datum_timeout_seconds` holds for each try.
+    """
+
+    cmd: tuple[str, ...]
+    stdin: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str | None = None
+    user: str | None = None
+    err_cmd: tuple[str, ...] = ()
+    err_stdin: tuple[str, ...] = ()
+    accept_return_codes: tuple[int, ...] = ()
+    datum_tries: int = 3
+    datum_timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetPlan:
+    """The datums that one pod processes, in order, and where it writes their records.
+
+    `set` is the set's name, unique within the job; records go to `<results_prefix>/<attempt>/<seq>.parquet`.
+    """
+
+    job: str
+    set: str
+    pipeline: str
+    output_commit: str
+    transform: TransformPlan
+    results_prefix: str
+    datums: tuple[DatumPlan, ...]
+    format: int = PLAN_FORMAT
+
+
+def plan_key(job: str, attempt: int, number: int) -> str:
+    """The bucket key of the plan of set `number` in the given attempt of the job."""
+    return f"jobs/{job}/plan/{attempt:04d}-{number:06d}.json"
+
+
+def encode_plan(plan: SetPlan) -> bytes:
+    """The plan as UTF-8 JSON; what datums share is written once."""
+    sources: dict[tuple[str, str, str, str, str, bool, bool], int] = {}
+    rows: list[list[Any]] = []
+    for datum in plan.datums:
+        row: list[Any] = [datum.id]
+        for item in datum.inputs:
+            source = (item.name, item.repo, item.branch, item.commit, item.tree, item.lazy, item.empty_files)
+            row.append([sources.setdefault(source, len(sources)), item.path])
+        rows.append(row)
+    document = {
+        "format": plan.format,
+        "job": plan.job,
+        "set": plan.set,
+        "pipeline": plan.pipeline,
+        "output_commit": plan.output_commit,
+        "results_prefix": plan.results_prefix,
+        "transform": asdict(plan.transform),
+        "sources": list(sources),
+        "datums": rows,
+    }
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+
+
+def decode_plan(body: bytes, *, key: str = "set plan") -> SetPlan:
+    """Read what `encode_plan` wrote; `key` names the object in errors. Raises `Corrupt`."""
+    try:
+        document = json.loads(body.decode("utf-8", "surrogateescape"))
+        if document["format"] != PLAN_FORMAT:
+            raise Corrupt(
+                f"{key} has plan format {document['format']}, this worker reads format {PLAN_FORMAT}: "
+                "use the helper image of the same release as the scheduler's airflow-provider-pachy"
+            )
+        sources = [tuple(source) for source in document["sources"]]
+        return SetPlan(
+            job=document["job"],
+            set=document["set"],
+            pipeline=document["pipeline"],
+            output_commit=document["output_commit"],
+            results_prefix=document["results_prefix"],
+            transform=_decode_transform(document["transform"]),
+            datums=tuple(_decode_datum(row, sources) for row in document["datums"]),
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise Corrupt(f"{key} is not a set plan ({type(error).__name__}: {error}): plan the job again") from error
+
+
+def _decode_transform(document: dict[str, Any]) -> TransformPlan:
+    tuples = ("cmd", "stdin", "err_cmd", "err_stdin", "accept_return_codes")
+    return TransformPlan(**{**document, **{name: tuple(document[name]) for name in tuples}})
+
+
+def _decode_datum(row: list[Any], sources: list[tuple[Any, ...]]) -> DatumPlan:
+    datum_id, *pairs = row
+    inputs = []
+    for source, path in pairs:
+        name, repo, branch, commit, tree, lazy, empty_files = sources[source]
+        inputs.append(InputPlan(name, repo, branch, commit, tree, path, lazy, empty_files))
+    return DatumPlan(datum_id, tuple(inputs))
+
+
+def write_plan(store: ObjectStore, key: str, plan: SetPlan) -> None:
+    """Put the plan into the bucket; writing the same plan twice is harmless."""
+    store.put(key, encode_plan(plan))
+
+
+def read_plan(store: ObjectStore, key: str) -> SetPlan:
+    """Get a plan from the bucket. Raises `ObjectNotFound`, `Corrupt`."""
+    return decode_plan(store.get(key), key=key)

@@ -1,0 +1,155 @@
+"""Running a datum set: the worker's main loop.
+
+Every datum goes through one straight function (`datums.process_datum`) on a thread of a pool with
+two threads more than there are slots to run in. While one datum holds the slot, the others stage the
+next datums and collect the previous ones, which is all the pipelining there is. This thread only
+feeds the pool and writes the records.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from airflow_pachy.errors import PachyError
+from airflow_pachy.pfs.content import ContentReader, ContentWriter
+from airflow_pachy.worker.datums import Bench, ByteBudget, SetAborted, process_datum
+from airflow_pachy.worker.outcome import ExitCode, SetOutcome, WorkerOptions
+from airflow_pachy.worker.records import DatumResult, ResultWriter, read_set_results
+from airflow_pachy.worker.staging import InputTrees, Stager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow_pachy.pfs.objects.store import ObjectStore
+    from airflow_pachy.worker.plan import DatumPlan, SetPlan
+    from airflow_pachy.worker.runner import Runner, Slot
+
+TICK_SECONDS = 0.5
+"""How often the main loop looks at the stop event and the age of unrecorded results."""
+
+
+def run_set(store: ObjectStore, plan: SetPlan, runner: Runner, options: WorkerOptions | None = None) -> SetOutcome:
+    """Process the plan's datums and make their records durable under `<results_prefix>/<attempt>/`.
+
+    Datums whose success an earlier attempt recorded are skipped. A datum that fails does not stop the
+    others. Returns how it went, also when the set could not be finished (`SetOutcome.exit_code`, `.error`);
+    an exception raised in the calling thread meanwhile ends the commands and passes on.
+    Raises `RunnerGone` for a runner that was closed before.
+    """
+    stage_root = runner.stage_root
+    options = options or WorkerOptions()
+    try:
+        done = {result.datum for result in read_set_results(store, plan.results_prefix) if result.state == "success"}
+    except PachyError as error:
+        return SetOutcome(0, 0, 0, 0, ExitCode.STAGING_FAILED, f"earlier records cannot be read: {error}")
+    todo = [datum for datum in plan.datums if datum.id not in done]
+    return _SetRun(store, plan, runner, stage_root, options).run(todo, skipped=len(plan.datums) - len(todo))
+
+
+class _SetRun:
+    def __init__(
+        self, store: ObjectStore, plan: SetPlan, runner: Runner, stage_root: Path, options: WorkerOptions
+    ) -> None:
+        self._runner = runner
+        self._options = options
+        self._content = ContentWriter(store)
+        self._records = ResultWriter(
+            store,
+            f"{plan.results_prefix.strip('/')}/{options.attempt}",
+            before_flush=self._content.flush,
+            max_seconds=options.flush_seconds,
+        )
+        slots: SimpleQueue[Slot] = SimpleQueue()
+        for slot in runner.slots:
+            slots.put(slot)
+        trees, reader = InputTrees(store), ContentReader(store)
+        self._bench = Bench(
+            plan=plan,
+            trees=trees,
+            stager=Stager(trees, reader, options.stage_budget_bytes),
+            reader=reader,
+            writer=self._content,
+            budget=ByteBudget(options.stage_budget_bytes),
+            slots=slots,
+            stage_root=stage_root,
+            stop=threading.Event(),
+        )
+        self._states: Counter[str] = Counter()
+        self._broken: SetAborted | None = None
+
+    def run(self, todo: list[DatumPlan], *, skipped: int) -> SetOutcome:
+        try:
+            self._process_all(todo)
+            self._guard(self._records.flush)
+        finally:
+            self._content.close()
+        exit_code, error = self._verdict(len(todo))
+        states = self._states
+        return SetOutcome(states["success"], states["failed"], states["recovered"], skipped, exit_code, error)
+
+    def _verdict(self, wanted: int) -> tuple[ExitCode, str]:
+        if self._broken is not None:
+            return self._broken.exit_code, str(self._broken)
+        if self._options.stop.is_set():
+            return ExitCode.STOPPED, "stopped before all datums were done; what was finished is recorded"
+        if (missing := wanted - self._states.total()) > 0:
+            return ExitCode.STOPPED, (
+                f"{missing} of {wanted} datums were not run: the runner was stopped or closed, "
+                "here or by whoever used it before; run the set with a new one"
+            )
+        return (ExitCode.DATUMS_FAILED if self._states["failed"] else ExitCode.DONE), ""
+
+    def _process_all(self, todo: list[DatumPlan]) -> None:
+        """Keep the pool fed until everything is done, or the end was called."""
+        waiting = iter(enumerate(todo))
+        threads = len(self._runner.slots) + 2
+        running: set[Future[DatumResult | None]] = set()
+        with ThreadPoolExecutor(threads, "datum") as pool:
+            try:
+                while True:
+                    if self._options.stop.is_set():
+                        self._end()
+                    if not self._bench.stop.is_set():
+                        for number, datum in islice(waiting, threads - len(running)):
+                            running.add(pool.submit(process_datum, self._bench, datum, number))
+                    if not running:
+                        return
+                    finished, running = wait(running, TICK_SECONDS, FIRST_COMPLETED)
+                    for future in finished:
+                        self._record(future)
+                    self._guard(self._records.flush_if_due)
+            except BaseException:
+                self._end()
+                raise
+
+    def _record(self, future: Future[DatumResult | None]) -> None:
+        try:
+            result = future.result()
+        except SetAborted as error:
+            self._break(error)
+            result = error.result
+        if result is not None:
+            self._states[result.state] += 1
+            self._guard(lambda: self._records.add(result))
+
+    def _guard(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except (PachyError, OSError) as error:
+            self._break(SetAborted(f"results cannot be recorded: {error}", ExitCode.UPLOAD_FAILED))
+
+    def _break(self, error: SetAborted) -> None:
+        """Remember what ended the run; the first trouble is the cause, what follows are its effects."""
+        self._broken = self._broken or error
+        self._end()
+
+    def _end(self) -> None:
+        if not self._bench.stop.is_set():
+            self._bench.stop.set()
+            self._runner.stop()

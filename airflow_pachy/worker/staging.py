@@ -1,0 +1,218 @@
+"""Putting a datum's inputs on disk, and telling later whether the user's code changed them.
+
+Each datum gets a directory of its own with one subdirectory per input and an empty `out`; the
+runner moves these under /pfs when the datum's turn comes. Nothing is remembered per file, so that a
+datum of a million files costs no memory: a file is unmodified when its inode has not changed since
+staging ended (ctime, which user code cannot set back).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_pachy.errors import DatumFailed
+from airflow_pachy.pfs.tree import Directory, File, NodeRef, Tree
+from airflow_pachy.worker.disk import CONTROL, OUT, make_directory, remove_tree, tick, untouched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from airflow_pachy.pfs.content import ContentReader
+    from airflow_pachy.pfs.objects.store import ObjectStore
+    from airflow_pachy.pfs.tree.entries import Entry
+    from airflow_pachy.worker.plan import DatumPlan, InputPlan
+
+MAX_LAZY_FILES = 10_000
+RESERVED_NAMES = frozenset({"", ".", "..", OUT, CONTROL})
+
+
+class UnfitDatum(DatumFailed):
+    """A datum that cannot be staged, whatever is retried: too large, or names that no file system takes."""
+
+
+class InputTrees:
+    """The trees that a set's datums read, each opened once. Thread-safe."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._trees: dict[str, Tree] = {}
+        self._lock = threading.Lock()
+
+    def open(self, text: str) -> Tree:
+        """The tree whose root is written `text`; `""` is the empty tree."""
+        with self._lock:
+            if text not in self._trees:
+                self._trees[text] = Tree(self._store, NodeRef.parse(text) if text else None)
+            return self._trees[text]
+
+    def find(self, item: InputPlan) -> File | Directory:
+        """What the input's path is in its tree."""
+        path = item.path.strip("/")
+        found = self.open(item.tree).stat(path)
+        if found is None:
+            raise UnfitDatum(
+                f"input {item.name!r} names /{path}, which commit {item.commit} of repo {item.repo} does not have: "
+                "plan the job again"
+            )
+        return found
+
+    def entries(self, item: InputPlan) -> Iterator[Entry]:
+        """The files of an input, in path order."""
+        found = self.find(item)
+        if isinstance(found, File):
+            yield found.entry
+        else:
+            path = item.path.strip("/")
+            yield from self.open(item.tree).entries(f"{path}/" if path else "")
+
+    def size_bytes(self, datum: DatumPlan) -> int:
+        """Bytes that staging the datum will put on disk."""
+        total = 0
+        for item in distinct_inputs(datum):
+            if not (item.lazy or item.empty_files):
+                found = self.find(item)
+                total += found.entry.content.size_bytes if isinstance(found, File) else found.size_bytes
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class StagedDatum:
+    """A datum whose inputs are on disk.
+
+    `root` holds a directory per input and `out`, except while a runner has them under /pfs.
+    `bytes` were downloaded in `seconds`. What has a ctime of `ready_ns` or later was changed by user code.
+    """
+
+    datum: DatumPlan
+    root: Path
+    bytes: int
+    seconds: float
+    ready_ns: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The inputs' names, each once."""
+        return tuple(dict.fromkeys(item.name for item in self.datum.inputs))
+
+    def unmodified(self, status: os.stat_result, item: InputPlan) -> bool:
+        """Whether a file of this input, with this lstat, is as it was staged."""
+        if item.lazy:
+            return stat.S_ISFIFO(status.st_mode)  # serving a pipe replaces it
+        return stat.S_ISREG(status.st_mode) and status.st_ctime_ns < self.ready_ns
+
+    def pristine(self) -> bool:
+        """Whether no input has been written to, created or removed, so that another try may use them as they are."""
+        return all(untouched(self.root / name, self.ready_ns) for name in self.names)
+
+    def clear_output(self) -> None:
+        """Make `out` an empty directory again."""
+        remove_tree(self.root / OUT)
+        make_directory(self.root / OUT)
+
+    def remove(self) -> None:
+        """Delete the datum's files."""
+        remove_tree(self.root)
+
+
+class Stager:
+    """Stages datums; `budget_bytes` is the size of the largest that it accepts."""
+
+    def __init__(self, trees: InputTrees, reader: ContentReader, budget_bytes: int) -> None:
+        self._trees = trees
+        self._reader = reader
+        self._budget_bytes = budget_bytes
+
+    def size_bytes(self, datum: DatumPlan) -> int:
+        """Bytes that the datum will take on disk. Raises `UnfitDatum`, before any download, when that is too many."""
+        size = self._trees.size_bytes(datum)
+        if size > self._budget_bytes:
+            raise UnfitDatum(
+                f"its inputs are {size:,} bytes, and the space for staged inputs is {self._budget_bytes:,} bytes: "
+                "raise the size of the /pfs volume, or make smaller datums with a finer glob"
+            )
+        return size
+
+    def stage(self, datum: DatumPlan, root: Path, size_bytes: int) -> StagedDatum:
+        """Write the datum's inputs into the new directory `root`. Raises `UnfitDatum`, OSError, and store errors."""
+        started = time.monotonic()
+        for item in datum.inputs:
+            _check_name(item.name)
+        root.mkdir(parents=True)
+        for name in (OUT, *(item.name for item in datum.inputs)):
+            make_directory(root / name)
+        whole: list[InputPlan] = []
+        for item in distinct_inputs(datum):
+            if item.lazy:
+                make_pipes(self._trees.entries(item), root / item.name)
+            elif item.empty_files:
+                make_stand_ins(self._trees.entries(item), root / item.name)
+            else:
+                whole.append(item)
+        self._reader.materialise(self._files(whole, root))
+        return StagedDatum(datum, root, size_bytes, time.monotonic() - started, tick())
+
+    def _files(self, items: list[InputPlan], root: Path) -> Iterator[tuple[Entry, Path]]:
+        for item in items:
+            for entry in self._trees.entries(item):
+                yield entry, _place(root / item.name, entry.path)
+
+
+def distinct_inputs(datum: DatumPlan) -> list[InputPlan]:
+    """The datum's inputs without those that lie inside another input of the same name (groups may overlap)."""
+    kept: list[InputPlan] = []
+    for item in sorted(datum.inputs, key=lambda item: (item.name, item.path.strip("/").split("/"))):
+        path = item.path.strip("/")
+        if kept and kept[-1].name == item.name:
+            outer = kept[-1].path.strip("/")
+            if not outer or path == outer or path.startswith(f"{outer}/"):
+                continue
+        kept.append(item)
+    return kept
+
+
+def find_input(datum: DatumPlan, name: str, parts: Sequence[str]) -> InputPlan | None:
+    """The input of this name that holds the path, if there is one."""
+    path = "/".join(parts)
+    for item in datum.inputs:
+        inside = item.path.strip("/")
+        if item.name == name and (not inside or path == inside or path.startswith(f"{inside}/")):
+            return item
+    return None
+
+
+def make_pipes(entries: Iterable[Entry], directory: Path) -> None:
+    """Named pipes in place of files."""
+    for count, entry in enumerate(entries):
+        if count >= MAX_LAZY_FILES:
+            raise UnfitDatum(
+                f"a lazy input has more than {MAX_LAZY_FILES:,} files in one datum: use a finer glob, or lazy=False"
+            )
+        path = _place(directory, entry.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(path, 0o666)
+
+
+def make_stand_ins(entries: Iterable[Entry], directory: Path) -> None:
+    """Files without content in place of files."""
+    for entry in entries:
+        path = _place(directory, entry.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def _check_name(name: str) -> None:
+    if name in RESERVED_NAMES or "/" in name or "\0" in name:
+        raise UnfitDatum(f"an input cannot be named {name!r}: it would not be a directory of its own under /pfs")
+
+
+def _place(directory: Path, path: str) -> Path:
+    # Trees hold no such paths; a worker with credentials checks all the same before it writes.
+    if path.startswith("/") or any(part in ("", ".", "..") for part in path.split("/")):
+        raise UnfitDatum(f"the commit has a file {path!r}, which cannot lie under {directory.name}/")
+    return directory / path
