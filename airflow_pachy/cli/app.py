@@ -1,0 +1,145 @@
+"""The tree of commands, the global options, and how errors reach the user."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import click
+
+from airflow_pachy.cli import branches, commits, config, database, datums, file_reads, file_writes, jobs, repos
+from airflow_pachy.cli.session import Session
+from airflow_pachy.errors import PachyError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
+    "create": ("Create a repo or a branch.", {"repo": repos.create, "branch": branches.create}),
+    "update": ("Change a repo's description.", {"repo": repos.update}),
+    "list": (
+        "List repos, branches, commits, files, jobs or datums.",
+        {
+            "repo": repos.list_,
+            "branch": branches.list_,
+            "commit": commits.list_,
+            "file": file_reads.list_,
+            "job": jobs.list_,
+            "datum": datums.list_,
+        },
+    ),
+    "inspect": (
+        "Show everything about one thing.",
+        {
+            "repo": repos.inspect,
+            "branch": branches.inspect,
+            "commit": commits.inspect,
+            "file": file_reads.inspect,
+            "job": jobs.inspect,
+            "datum": datums.inspect,
+        },
+    ),
+    "delete": (
+        "Delete a repo, a branch, a commit or files.",
+        {"repo": repos.delete, "branch": branches.delete, "commit": commits.delete, "file": file_writes.delete},
+    ),
+    "start": ("Start a commit that stays open for several changes.", {"commit": commits.start}),
+    "finish": ("Finish an open commit.", {"commit": commits.finish}),
+    "drop": ("Undo the newest commit, or give up an open one.", {"commit": commits.drop}),
+    "squash": ("Remove a commit from the middle of a history.", {"commit": commits.squash}),
+    "wait": ("Wait until a commit is finished.", {"commit": commits.wait}),
+    "subscribe": ("Print commits of a branch as they appear.", {"commit": commits.subscribe}),
+    "stop": ("Stop a job.", {"job": jobs.stop}),
+    "put": ("Put files, directories, URLs or standard input into a repo.", {"file": file_writes.put}),
+    "get": ("Read a file, or download a directory.", {"file": file_reads.get}),
+    "glob": ("List files and directories by pattern.", {"file": file_reads.glob}),
+    "diff": ("Show what changed between two commits.", {"file": file_reads.diff}),
+    "copy": ("Copy files between paths, branches and repos without moving bytes.", {"file": file_writes.copy}),
+    "config": ("Show where storage and metadata are.", {"show": config.show}),
+    "db": ("Look after the metadata database.", {"upgrade": database.upgrade}),
+}
+NOUNS = {"repo", "branch", "commit", "file", "job", "datum"}
+
+
+class VerbGroup(click.Group):
+    """The top level; `pachy repo list` is answered with `pachy list repo`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb, or say what was probably meant."""
+        if args and args[0].rstrip("s") in NOUNS:
+            noun = args[0].rstrip("s")
+            verbs = [verb for verb, (_, nouns) in COMMANDS.items() if noun in nouns]
+            verb = args[1] if len(args) > 1 and args[1] in verbs else verbs[0]
+            ctx.fail(f"The verb comes first: 'pachy {verb} {noun}'. Verbs for '{noun}': {', '.join(verbs)}.")
+        return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
+        """In the order of use, not of the alphabet."""
+        return list(self.commands)
+
+
+@click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--storage", metavar="URL", help="Object store: s3://bucket/prefix or file:///directory.")
+@click.option("--metadata", metavar="URL", help="Metadata database: any SQLAlchemy URL (SQLite, PostgreSQL, MySQL).")
+@click.option("--s3-endpoint", metavar="URL", help="Address of an S3 server other than AWS.")
+@click.option("--airflow-conn", metavar="ID", help="Take the settings from this Airflow connection.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def cli(ctx: click.Context, /, *, debug: bool, **options: str | None) -> None:
+    """Versioned data repos for Airflow: git for data, on S3.
+
+    Commands are `pachy VERB NOUN`. An address is `repo@branch:/path`; the branch may be a commit id, and
+    may be followed by ^ (parent), ^3 (three back) or .1 (the first). `repo` alone means `repo@master`.
+
+    \b
+      pachy create repo images
+      pachy put file images@master:/ -f photo.png
+      pachy list file images@master
+      pachy get file images@master:/photo.png -o copy.png
+
+    Without options, PACHY_STORAGE, PACHY_METADATA and PACHY_S3_ENDPOINT say where things are, and without those
+    they are in a directory and a SQLite file under $AIRFLOW_HOME/pachy; `pachy config show` tells.
+    """
+    del debug  # read by `main`, which is where errors end up
+    ctx.obj = Session(**options)
+
+
+for _verb, (_help, _nouns) in COMMANDS.items():
+    cli.add_command(click.Group(name=_verb, help=_help, commands=_nouns))
+cli.add_command(config.version, "version")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command line (`sys.argv`'s by default); returns 0, 1 (failed), 2 (wrong usage) or 130 (interrupted)."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in arguments
+    try:
+        result = cli.main(arguments, prog_name="pachy", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted. Python would fail once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last place where an error can become one line
+        if debug:
+            traceback.print_exc()
+        click.echo(_message(error), err=True)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _message(error: Exception) -> str:
+    """One line for the user. Only our own errors and the operating system's speak for themselves."""
+    text = " ".join(str(error).split())
+    if isinstance(error, PachyError | OSError):
+        return f"pachy: {text}"
+    return f"pachy: unexpected {type(error).__name__}: {text}. Run it again with `pachy --debug` for the traceback."

@@ -1,0 +1,129 @@
+"""`pachy list|inspect datum`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from airflow_pachy.cli import human
+from airflow_pachy.cli.command import after_option, command, json_option, limit_option
+from airflow_pachy.cli.jobs import job_id
+from airflow_pachy.cli.output import print_fields, print_json, print_list
+from airflow_pachy.errors import DatumNotFound, InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_pachy.cli.session import Session
+    from airflow_pachy.pfs import Pfs
+    from airflow_pachy.pipelines import JobDatum
+    from airflow_pachy.pipelines.infos import JobDatumState
+    from airflow_pachy.worker.records import DatumResult
+
+_ID_LENGTH = 32
+
+
+@command(
+    "pachy list datum edges@master                   # of the job that made this commit",
+    "pachy list datum 6f1c0a4be0d54f7d9a1c3de1f0b7a9c2 --state failed",
+    "pachy list datum edges@master --limit 100 --json",
+)
+@click.argument("job")
+@click.option(
+    "--state",
+    type=click.Choice(["pending", "success", "skipped", "failed", "recovered"]),
+    help="Only datums in this state.",
+)
+@json_option
+@limit_option
+@after_option("cursor")
+def list_(
+    session: Session, *, job: str, state: JobDatumState | None, as_json: bool, limit: int | None, after: str | None
+) -> None:
+    """List the datums of a job, and why each of them ran or was skipped. The job is named by id or by its commit.
+
+    With --json each datum has a "cursor", which --after takes.
+    """
+    from airflow_pachy.pipelines import list_job_datums
+
+    datums = list_job_datums(session.pfs, job_id(session.pfs, job), state=state, after=after, limit=limit)
+    print_list(datums, _columns(), as_json=as_json, limit=limit)
+
+
+@command(
+    "pachy inspect datum edges@master 3a7bd3e2360a3d29eea436fcfb7e44c7",
+    "pachy inspect datum edges@master 3a7bd --json",
+)
+@click.argument("job")
+@click.argument("datum")
+@json_option
+def inspect(session: Session, *, job: str, datum: str, as_json: bool) -> None:
+    """Show one datum of a job: why it ran or failed, how long it took, the end of its log.
+
+    The beginning of the datum's id is enough.
+    """
+    info = _find(session.pfs, job_id(session.pfs, job), datum)
+    result = _read_record(session.pfs, info)
+    if as_json:
+        outputs = [entry.path for entry in result.outputs] if result else []
+        print_json({"datum": info, "result": replace(result, outputs=()) if result else None, "outputs": outputs})
+        return
+    fields = [("Datum", info.id), ("State", info.state), ("Because", info.reason), ("Error", info.error)]
+    fields.append(("Inputs", _inputs(info)))
+    if result is not None:
+        fields += _measured(result)
+    print_fields(info, fields, as_json=False)
+    if result is not None and result.log_tail:
+        click.echo(f"\nThe end of its log:\n{result.log_tail.rstrip()}")
+
+
+def _find(pfs: Pfs, job: str, datum: str) -> JobDatum:
+    from airflow_pachy.pipelines import inspect_job_datum, list_job_datums
+
+    if len(datum) == _ID_LENGTH:
+        return inspect_job_datum(pfs, job, datum)
+    found = [one for one in list_job_datums(pfs, job) if one.id.startswith(datum)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InvalidArgument(f"{len(found)} datums of job {job} begin with {datum}; give more of the id")
+    raise DatumNotFound(f"job {job} has no datum {datum}; list them with: pachy list datum {job}")
+
+
+def _read_record(pfs: Pfs, info: JobDatum) -> DatumResult | None:
+    """What the worker wrote down; None for a datum that has not run."""
+    from airflow_pachy.worker.records import decode_results
+
+    return decode_results(pfs.store.get(info.record), key=info.record)[info.row] if info.record else None
+
+
+def _measured(result: DatumResult) -> list[tuple[str, str]]:
+    outputs = len(result.outputs)
+    size_bytes = sum(entry.content.size_bytes for entry in result.outputs)
+    seconds = [f"{name} {us / 1e6:.2f} s" for name, us in _steps(result)]
+    return [
+        ("Tries", str(result.tries)),
+        ("Exit code", "-" if result.exit_code is None else str(result.exit_code)),
+        ("Took", ", ".join(seconds)),
+        ("Downloaded", human.size(result.download_bytes)),
+        ("Output", f"{outputs} {'file' if outputs == 1 else 'files'}, {human.size(size_bytes)}"),
+    ]
+
+
+def _steps(result: DatumResult) -> list[tuple[str, int]]:
+    return [("download", result.download_us), ("process", result.process_us), ("upload", result.upload_us)]
+
+
+def _inputs(datum: JobDatum) -> str:
+    return ", ".join(f"{name}:{path}" for name, path in datum.inputs)
+
+
+def _columns() -> list[tuple[str, Callable[[JobDatum], str]]]:
+    return [
+        ("ID", lambda datum: datum.id),
+        ("INPUTS", _inputs),
+        ("STATE", lambda datum: datum.state),
+        ("BECAUSE", lambda datum: datum.error.partition("\n")[0] or datum.reason),
+    ]

@@ -1,0 +1,78 @@
+"""`pachy create|update|list|inspect|delete repo`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from airflow_pachy.cli import human
+from airflow_pachy.cli.command import after_option, command, json_option, limit_option
+from airflow_pachy.cli.output import print_fields, print_list
+
+if TYPE_CHECKING:
+    from airflow_pachy.cli.session import Session
+
+
+@command("pachy create repo images", 'pachy create repo images --description "photos of the north camera"')
+@click.argument("repo")
+@click.option("-d", "--description", default="", help="What it holds, for people.")
+def create(session: Session, *, repo: str, description: str) -> None:
+    """Create an empty repo. Names are made of letters, digits, _ and -."""
+    session.pfs.create_repo(repo, description=description)
+
+
+@command('pachy update repo images --description "photos of both cameras"')
+@click.argument("repo")
+@click.option("-d", "--description", required=True, help="The new description.")
+def update(session: Session, *, repo: str, description: str) -> None:
+    """Change the description of a repo."""
+    session.pfs.inspect_repo(repo)
+    session.pfs.create_repo(repo, description=description, update=True)
+
+
+@command("pachy list repo", "pachy list repo --json")
+@json_option
+@limit_option
+@after_option("repo")
+def list_(session: Session, *, as_json: bool, limit: int | None, after: str | None) -> None:
+    """List repos by name, with the size of what their master branch holds."""
+    print_list(
+        session.pfs.list_repos(after=after, limit=limit),
+        [
+            ("NAME", lambda repo: repo.name),
+            ("CREATED", lambda repo: human.age(repo.created)),
+            ("SIZE (MASTER)", lambda repo: human.size(repo.size_bytes)),
+            ("DESCRIPTION", lambda repo: repo.description),
+        ],
+        as_json=as_json,
+        limit=limit,
+    )
+
+
+@command("pachy inspect repo images", "pachy inspect repo images --json")
+@click.argument("repo")
+@json_option
+def inspect(session: Session, *, repo: str, as_json: bool) -> None:
+    """Show one repo: its description, branches and size."""
+    info = session.pfs.inspect_repo(repo)
+    fields = [
+        ("Name", info.name),
+        ("Description", info.description),
+        ("Created", human.age(info.created)),
+        ("Author", info.author or ""),
+        ("Size of master", human.size(info.size_bytes)),
+        ("Branches", ", ".join(info.branches)),
+    ]
+    print_fields(info, fields, as_json=as_json)
+
+
+@command("pachy delete repo images", "pachy delete repo images --force")
+@click.argument("repo")
+@click.option("-f", "--force", is_flag=True, help="Also when branches of other repos are made from it.")
+def delete(session: Session, *, repo: str, force: bool) -> None:
+    """Delete a repo with its branches and commits.
+
+    The bytes stay in the bucket until garbage collection.
+    """
+    session.pfs.delete_repo(repo, force=force)

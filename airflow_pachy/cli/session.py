@@ -1,0 +1,119 @@
+"""Which store and database a command works on, and the `Pfs` client on them, opened when first asked for.
+
+The order is the same for each setting: the option, else the Airflow connection named by `--airflow-conn`, else the
+`PACHY_*` environment variable, else the embedded default under `$AIRFLOW_HOME/pachy`. Airflow is imported only
+for `--airflow-conn`: it takes seconds, and the command must also work where Airflow is not configured.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from airflow_pachy.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_pachy.hooks.settings import PachySettings
+    from airflow_pachy.pfs import Pfs
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value and where it comes from, in words for people."""
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where everything is. `s3` are keyword arguments of `open_store`, secrets included: not for printing."""
+
+    storage: Setting
+    metadata: Setting
+    s3: Mapping[str, Any]
+    principal: str | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """The global options of one command line."""
+
+    storage: str | None = None
+    metadata: str | None = None
+    s3_endpoint: str | None = None
+    airflow_conn: str | None = None
+
+    @cached_property
+    def pfs(self) -> Pfs:
+        """The client; closed when the command ends."""
+        from airflow_pachy.pfs import Pfs
+
+        places = self.places
+        client = Pfs.open(
+            storage=places.storage.value, metadata=places.metadata.value, s3=places.s3, principal=places.principal
+        )
+        click.get_current_context().find_root().call_on_close(client.close)
+        return client
+
+    @cached_property
+    def places(self) -> Places:
+        """Each setting by the first of its sources that has it."""
+        from airflow_pachy.pfs.settings import settings_from
+
+        connection = read_connection(self.airflow_conn) if self.airflow_conn else None
+        s3 = dict(connection.s3) if connection else {}
+        if self.s3_endpoint:
+            s3["endpoint_url"] = self.s3_endpoint
+        settings = settings_from(
+            os.environ,
+            storage=self.storage or (connection.storage if connection else None),
+            metadata=self.metadata or (connection.metadata if connection else None),
+            s3=s3,
+            principal=connection.principal if connection else None,
+        )
+        return Places(
+            storage=Setting(settings.storage, self._source("storage", self.storage, connection)),
+            metadata=Setting(settings.metadata, self._source("metadata", self.metadata, connection)),
+            s3=settings.s3,
+            principal=settings.principal,
+        )
+
+    def _source(self, name: str, option: str | None, connection: PachySettings | None) -> str:
+        """The same order as `settings_from`, in words."""
+        if option:
+            return f"--{name}"
+        if connection is not None and getattr(connection, name):
+            return f"Airflow connection {self.airflow_conn}"
+        if os.environ.get(f"PACHY_{name.upper()}"):
+            return f"PACHY_{name.upper()}"
+        home = "$AIRFLOW_HOME/pachy" if os.environ.get("AIRFLOW_HOME") else "~/airflow/pachy"
+        return f"embedded default, {home}"
+
+
+def read_connection(conn_id: str) -> PachySettings:
+    """What an Airflow connection says. Raises `InvalidArgument` when there is none, or no Airflow to ask."""
+    try:
+        from airflow.models.connection import Connection
+
+        from airflow_pachy.hooks.airflow_errors import AirflowNotFoundException
+        from airflow_pachy.hooks.settings import aws_connection_id, from_connection
+    except ImportError as error:
+        raise InvalidArgument(
+            f"--airflow-conn {conn_id} needs Airflow in this environment ({error}); "
+            "without it use --storage and --metadata, or PACHY_STORAGE and PACHY_METADATA"
+        ) from error
+    try:
+        connection = Connection.get_connection_from_secrets(conn_id)
+        aws_id = aws_connection_id(connection)
+        return from_connection(connection, Connection.get_connection_from_secrets(aws_id) if aws_id else None)
+    except AirflowNotFoundException as error:
+        raise InvalidArgument(
+            f"Airflow has no connection {conn_id!r}: {error}. List them with `airflow connections list`."
+        ) from error

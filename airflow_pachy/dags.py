@@ -1,0 +1,153 @@
+"""Pipeline specs as DAGs: one DAG per pipeline, which starts when one of its inputs has a new commit.
+
+    from airflow_pachy.dags import load_pipelines
+    globals().update(load_pipelines("pipelines/"))     # in a file of the DAGs folder
+
+As with Pachyderm a pipeline runs once per change of its inputs, one job at a time, and a chain of pipelines
+is joined by nothing but the branches that they read and write.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_pachy.errors import InvalidSpec
+from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import DAG
+    from airflow.sdk.definitions.asset import BaseAsset
+
+    from airflow_pachy.pipelines import PipelineSpec
+    from airflow_pachy.pipelines.resources import Resources
+
+__all__ = ["load_pipelines", "pipeline_dag"]
+
+SUFFIXES = (".json", ".yaml", ".yml")
+
+
+def load_pipelines(folder: str | Path, **arguments: Any) -> dict[str, DAG]:
+    """The DAG of every pipeline in the spec files of a folder (or of one file), by name.
+
+    `arguments` are those of `pipeline_dag`. Raises `InvalidSpec` naming file and pipeline, `FileNotFoundError`.
+    """
+    from airflow_pachy.pipelines import PipelineSpec
+
+    place = Path(folder)
+    if not place.exists():
+        raise FileNotFoundError(f"there are no pipeline specs at {place}: no such file or folder")
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.suffix in SUFFIXES)
+    dags: dict[str, DAG] = {}
+    for path in files:
+        for spec in PipelineSpec.parse(path):
+            if spec.name in dags:
+                raise InvalidSpec(f"{path}: pipeline {spec.name!r} is defined twice; rename one of them")
+            dags[spec.name] = pipeline_dag(spec, **arguments)
+    return dags
+
+
+def pipeline_dag(
+    spec: PipelineSpec | Mapping[str, Any] | str | Path,
+    *,
+    dag_id: str | None = None,
+    pfs_conn_id: str = DEFAULT_CONNECTION,
+    stage: Mapping[str, Any] | None = None,
+    **dag_arguments: Any,
+) -> DAG:
+    """A DAG with one stage. `stage` are further arguments of `DatumMapOperator`, `dag_arguments` those of `DAG`.
+
+    `spec` is one pipeline: parsed, as a document, as JSON or YAML text, or a file. Raises `InvalidSpec`.
+    """
+    from airflow.sdk import DAG
+
+    from airflow_pachy.operators import DatumMapOperator
+
+    pipeline = _single(spec)
+    defaults = {
+        "schedule": _any_input(pipeline, pfs_conn_id),
+        "catchup": False,
+        "max_active_runs": 1,
+        "tags": ["pachy"],
+        "description": pipeline.description or None,
+    }
+    with DAG(dag_id or pipeline.name, **{**defaults, **dag_arguments}) as dag:
+        DatumMapOperator(pipeline.name, **{**stage_arguments(pipeline), "pfs_conn_id": pfs_conn_id, **(stage or {})})
+    return dag
+
+
+def stage_arguments(spec: PipelineSpec) -> dict[str, Any]:
+    """A pipeline spec as arguments of `DatumMapOperator`. Raises `InvalidSpec` for what a stage does not have."""
+    transform = spec.transform
+    if transform.user:
+        raise InvalidSpec(
+            f"pipeline {spec.name!r}: transform.user names a user of the image, which Kubernetes cannot; "
+            "set USER in the image, or container_security_context in the stage's pod"
+        )
+    return {
+        "pipeline": spec.name,
+        "input": spec.input.to_spec(),
+        "output": spec.output,
+        "image": transform.image,
+        "cmds": list(transform.cmd),
+        "stdin": list(transform.stdin),
+        "env_vars": dict(transform.env),
+        "secrets": [secret.model_dump(exclude_none=True) for secret in transform.secrets],
+        "accept_return_codes": list(transform.accept_return_code),
+        "err_cmd": list(transform.err_cmd),
+        "err_stdin": list(transform.err_stdin),
+        "working_dir": transform.working_dir,
+        "container_resources": _resources(spec),
+        "datum_tries": spec.datum_tries,
+        "datum_timeout": spec.datum_timeout,
+        "job_timeout": spec.job_timeout,
+        "datum_set": spec.datum_set_spec,
+        "parallelism": spec.parallelism_spec.constant,
+        "on_collision": spec.on_collision,
+        "reprocess": spec.reprocess_spec == "every_job",
+        "code_version": spec.code_version,
+        "enable_stats": spec.enable_stats,
+        "pod": {"image_pull_secrets": list(transform.image_pull_secrets)} if transform.image_pull_secrets else {},
+    }
+
+
+def _single(spec: PipelineSpec | Mapping[str, Any] | str | Path) -> PipelineSpec:
+    from airflow_pachy.pipelines import PipelineSpec
+
+    if isinstance(spec, PipelineSpec):
+        return spec
+    parsed = PipelineSpec.parse(spec)
+    if len(parsed) != 1:
+        names = ", ".join(repr(one.name) for one in parsed) or "none"
+        raise InvalidSpec(
+            f"pipeline_dag makes one DAG, but there are {len(parsed)} pipelines ({names}); use load_pipelines"
+        )
+    return parsed[0]
+
+
+def _any_input(spec: PipelineSpec, pfs_conn_id: str) -> BaseAsset | None:
+    from airflow.sdk import AssetAny
+
+    from airflow_pachy.assets import pfs_asset
+
+    # A pinned commit never changes, so it starts nothing.
+    branches = dict.fromkeys(f"{leaf.repo}@{leaf.branch}" for leaf in spec.input.leaves() if leaf.commit is None)
+    assets = [pfs_asset(branch, conn_id=pfs_conn_id) for branch in branches]
+    if len(assets) <= 1:
+        return assets[0] if assets else None
+    return AssetAny(*assets)
+
+
+def _resources(spec: PipelineSpec) -> dict[str, dict[str, str]] | None:
+    sides = {"requests": spec.resource_requests, "limits": spec.resource_limits}
+    found = {side: _amounts(resources) for side, resources in sides.items() if resources is not None}
+    return found or None
+
+
+def _amounts(resources: Resources) -> dict[str, str]:
+    named = {"cpu": resources.cpu, "memory": resources.memory, "ephemeral-storage": resources.disk}
+    if resources.gpu is not None:
+        named[resources.gpu.type] = str(resources.gpu.number)
+    return {name: amount for name, amount in named.items() if amount is not None}

@@ -1,0 +1,23 @@
+"""Airflow operators: datum pipelines, and single actions on the versioned file system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_pachy.lazy import exports
+
+if TYPE_CHECKING:
+    from airflow_pachy.operators.branches import PfsBranchOperator
+    from airflow_pachy.operators.datum_map import DatumMapOperator
+    from airflow_pachy.operators.files import PfsCopyOperator, PfsPutOperator
+
+_HOMES = {
+    "DatumMapOperator": "datum_map",
+    "PfsBranchOperator": "branches",
+    "PfsCopyOperator": "files",
+    "PfsPutOperator": "files",
+}
+
+__all__ = ["DatumMapOperator", "PfsBranchOperator", "PfsCopyOperator", "PfsPutOperator"]
+
+__getattr__, __dir__ = exports(__name__, _HOMES)

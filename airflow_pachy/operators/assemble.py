@@ -1,0 +1,69 @@
+"""The last step of a stage: publish the output commit, or close the job.
+
+It runs whatever became of the datum sets (trigger rule all_done), for a job must not stay open: the next job of the
+same branch waits for it. So a failed set makes this step fail too, with the one summary of the whole job.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, TriggerRule
+
+from airflow_pachy.hooks.airflow_errors import AirflowFailException, AirflowSkipException
+from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
+from airflow_pachy.operators.failures import short_errors
+from airflow_pachy.operators.plan import JOB_KEY
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_pachy.pipelines import JobInfo
+
+
+class AssembleOperator(BaseOperator):
+    """Publish what the datum sets of a stage have produced; see `DatumMapOperator`, which makes it."""
+
+    ui_color = "#fef7e0"
+
+    def __init__(
+        self,
+        *,
+        stage: str,
+        plan_task_id: str,
+        pfs_conn_id: str = DEFAULT_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{**kwargs, "trigger_rule": TriggerRule.ALL_DONE})
+        self.stage = stage
+        self.plan_task_id = plan_task_id
+        self.pfs_conn_id = pfs_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Publish; returns `{"repo", "branch", "commit", "job"}`."""
+        from airflow_pachy.hooks.pfs import PfsHook
+        from airflow_pachy.pipelines import assemble_job
+
+        job_id = self._planned_job(context)
+        with short_errors(), PfsHook(self.pfs_conn_id).get_conn() as pfs:
+            job = assemble_job(pfs, job_id)
+        self._announce(job)
+        return {"repo": job.output_repo, "branch": job.output_branch, "commit": job.output_commit, "job": job.id}
+
+    def _planned_job(self, context: Context) -> str:
+        ti = context["ti"]
+        job = ti.xcom_pull(task_ids=self.plan_task_id, key=JOB_KEY)
+        if job:
+            return str(job["id"])
+        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[self.plan_task_id], run_ids=[ti.run_id])
+        state = states.get(ti.run_id, {}).get(self.plan_task_id)
+        if state == "skipped":
+            raise AirflowSkipException("the stage was skipped")
+        raise AirflowFailException(f"nothing to assemble: {self.plan_task_id} is {state or 'gone'}; see its log")
+
+    def _announce(self, job: JobInfo) -> None:
+        self.log.info(
+            "Published %s@%s as commit %s: %d datums processed, %d skipped, %d recovered of %d",
+            *(job.output_repo, job.output_branch, job.output_commit),
+            *(job.datums_processed, job.datums_skipped, job.datums_recovered, job.datums_total),
+        )

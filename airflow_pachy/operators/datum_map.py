@@ -1,0 +1,222 @@
+"""`DatumMapOperator`: a pipeline stage as a group of three visible steps.
+
+    plan  ->  datums (one mapped task per datum set)  ->  assemble
+
+`plan` finds the datums that have not been processed yet and deals them into sets, `datums` run the user's code,
+and `assemble` publishes their outputs as one commit, or closes the job and says which datums failed. The group can
+be put between other tasks with `>>`; its XCom (`stage.output`) is that of `assemble`.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, TaskGroup
+
+from airflow_pachy.errors import InvalidSpec
+from airflow_pachy.hooks.settings import DEFAULT_CONNECTION, RUNNERS
+from airflow_pachy.operators.assemble import AssembleOperator
+from airflow_pachy.operators.datum_set import DatumSetOperator, check_pod_arguments
+from airflow_pachy.operators.plan import PlanOperator
+from airflow_pachy.operators.stage import check_arguments, spec_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    from airflow.sdk import XComArg
+
+    from airflow_pachy.pipelines import DatumSetSpec
+
+_REFUSED = {
+    "incremental": "datums that were processed before are skipped anyway; for appending use on_collision='append'",
+    "egress": "put a task after it that reads the commit in its XCom, {{ ti.xcom_pull('<stage>.assemble')['commit'] }}",
+    "service": "run it as a Kubernetes Deployment",
+    "do_xcom_push": "what a stage publishes is a commit; its XCom is that of assemble",
+    "task_group": "create the operator inside `with TaskGroup(...)`",
+}
+_FIRST_STEP_ONLY = {"trigger_rule", "depends_on_past", "wait_for_downstream", "inlets"}
+_LAST_STEP_ONLY = {"outlets", "on_success_callback"}
+
+
+class DatumMapOperator(TaskGroup):
+    """Run `cmds` on every new datum of `input` and commit what it writes to `output`.
+
+    :param task_id: name of the group; its steps are `<task_id>.plan`, `.datums` and `.assemble`.
+    :param input: as in a pipeline spec, `{"pfs": {"repo": ..., "glob": ...}}` or `cross`, `union` of such. A pinned
+        `"commit"` makes runs of the past repeatable.
+    :param output: `repo@branch`; created if missing.
+    :param image: image of the user's container (not used by the local runner).
+    :param cmds: the program and its first arguments, run once per datum without a shell.
+    :param arguments: further arguments.
+    :param stdin: lines fed to the program.
+    :param env_vars: variables for the program. They are stored in the job's plan: no secrets here.
+    :param secrets: Kubernetes secrets, as `Secret` objects of the Kubernetes provider.
+    :param container_resources: of the user's container, `V1ResourceRequirements` or
+        `{"requests": {...}, "limits": {...}}`.
+    :param datum_tries: tries of each datum before it counts as failed.
+    :param datum_timeout: limit of one try.
+    :param job_timeout: limit of one datum set, on top of which Airflow's retries count.
+    :param accept_return_codes: exit codes that count as success, besides 0.
+    :param err_cmd: runs after the last failed try; its success lets the job go on without the datum's output.
+    :param err_stdin: lines fed to it.
+    :param working_dir: where the program starts; default: the image's.
+    :param datum_set: how datums are dealt into sets, `DatumSetSpec(...)` or a dict of its fields.
+    :param parallelism: how many sets run at once.
+    :param on_collision: "error", "append" or "overwrite": two datums have written the same path.
+    :param reprocess: run all datums, also those processed before.
+    :param code_version: part of the datums' identity: another value runs everything again.
+    :param pipeline: name under which processed datums are remembered; default: the output repo.
+    :param runner: "kubernetes", "local", or "auto" for what the connection says.
+    :param pod: any further argument of `KubernetesPodOperator`, such as `{"node_selector": {...}}`.
+    :param task_arguments: arguments of `BaseOperator` (`retries`, `pool`, `queue`, ...), for all three steps.
+
+    Raises `InvalidSpec`, `InvalidAddress` and `TypeError` while the DAG is parsed.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        *,
+        input: Mapping[str, Any],  # noqa: A002 - the field's own name
+        output: str,
+        cmds: Sequence[str] = (),
+        image: str = "",
+        arguments: Sequence[str] = (),
+        stdin: Sequence[str] = (),
+        env_vars: Mapping[str, str] | None = None,
+        secrets: Sequence[Any] = (),
+        container_resources: Any = None,
+        datum_tries: int = 3,
+        datum_timeout: timedelta | None = None,
+        job_timeout: timedelta | None = None,
+        accept_return_codes: Sequence[int] = (),
+        err_cmd: Sequence[str] | None = None,
+        err_stdin: Sequence[str] = (),
+        working_dir: str | None = None,
+        datum_set: DatumSetSpec | Mapping[str, int] | None = None,
+        parallelism: int | None = None,
+        on_collision: str = "error",
+        reprocess: bool = False,
+        code_version: str | None = None,
+        pipeline: str | None = None,
+        enable_stats: bool = True,
+        runner: str = "auto",
+        pfs_conn_id: str = DEFAULT_CONNECTION,
+        kubernetes_conn_id: str | None = None,
+        deferrable: bool = True,
+        pod: Mapping[str, Any] | None = None,
+        tooltip: str = "",
+        doc_md: str | None = None,
+        **task_arguments: Any,
+    ) -> None:
+        origin = f"DatumMapOperator {task_id!r}"
+        _check_task_arguments(origin, task_arguments)
+        if runner not in RUNNERS:
+            raise InvalidSpec(f"{origin}: runner is {runner!r}; use one of {', '.join(RUNNERS)}")
+        check_pod_arguments(origin, pod or {})
+        stage: dict[str, Any] = {
+            "pipeline": pipeline,
+            "input": dict(input),
+            "output_branch": output,
+            "image": image,
+            "cmds": _words(origin, "cmds", cmds),
+            "arguments": _words(origin, "arguments", arguments),
+            "stdin": _words(origin, "stdin", stdin),
+            "env_vars": dict(env_vars or {}),
+            "code_version": code_version,
+        }
+        options = spec_options(
+            datum_tries=datum_tries,
+            datum_timeout=datum_timeout,
+            job_timeout=job_timeout,
+            accept_return_codes=accept_return_codes,
+            err_cmd=_words(origin, "err_cmd", err_cmd or ()),
+            err_stdin=_words(origin, "err_stdin", err_stdin),
+            working_dir=working_dir,
+            datum_set=datum_set,
+            parallelism=parallelism,
+            on_collision=on_collision,
+            reprocess=reprocess,
+            enable_stats=enable_stats,
+        )
+        check_arguments(stage, options, origin=origin)
+        # Airflow 3.1 knows no doc_md of groups.
+        documented: dict[str, Any] = {} if doc_md is None else {"doc_md": doc_md}
+        super().__init__(group_id=task_id, tooltip=tooltip, **documented)
+        name = str(self.group_id)
+        first = {name: value for name, value in task_arguments.items() if name not in _LAST_STEP_ONLY}
+        middle = {name: value for name, value in first.items() if name not in _FIRST_STEP_ONLY}
+        last = {name: value for name, value in task_arguments.items() if name not in _FIRST_STEP_ONLY}
+        with self:
+            self.plan = PlanOperator(
+                task_id="plan", stage=name, options=options, pfs_conn_id=pfs_conn_id, **stage, **first
+            )
+            self.datums = DatumSetOperator.partial(
+                task_id="datums",
+                image=image,
+                runner=runner,
+                secrets=list(secrets),
+                container_resources=container_resources,
+                pod=dict(pod or {}),
+                pfs_conn_id=pfs_conn_id,
+                kubernetes_conn_id=kubernetes_conn_id,
+                deferrable=deferrable,
+                **_datum_defaults(self, job_timeout, parallelism, middle),
+            ).expand(plan_key=self.plan.output)
+            self.assemble = AssembleOperator(
+                task_id="assemble",
+                stage=name,
+                plan_task_id=self.plan.task_id,
+                pfs_conn_id=pfs_conn_id,
+                **last,
+            )
+            self.plan >> self.datums >> self.assemble
+            self.plan >> self.assemble
+
+    @property
+    def output(self) -> XComArg:
+        """What `assemble` returns: `{"repo", "branch", "commit", "job"}`, as an argument of other tasks."""
+        return self.assemble.output
+
+
+def _datum_defaults(
+    group: TaskGroup, job_timeout: timedelta | None, parallelism: int | None, given: dict[str, Any]
+) -> dict[str, Any]:
+    """Arguments of the mapped step. User code that fails is not retried by Airflow, so retries are for lost pods."""
+    from airflow_pachy.hooks.airflow_config import conf
+
+    defaults: dict[str, Any] = {"map_index_template": "{{ task.set_label }}"}
+    if "retries" not in group.default_args and "retries" not in (group.dag.default_args or {}):
+        defaults["retries"] = conf.getint("pachy", "infrastructure_retries", fallback=5)
+    if job_timeout is not None:
+        defaults["execution_timeout"] = job_timeout
+    if parallelism is not None:
+        defaults["max_active_tis_per_dagrun"] = parallelism
+    return defaults | given
+
+
+def _check_task_arguments(origin: str, arguments: dict[str, Any]) -> None:
+    for name in arguments:
+        if name in _REFUSED:
+            raise InvalidSpec(f"{origin}: there is no {name!r} here: {_REFUSED[name]}")
+        known = _known_arguments()
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else "; arguments of the pod go into pod={...}"
+            raise TypeError(f"{origin} got an unexpected argument {name!r}{hint}")
+
+
+def _known_arguments() -> set[str]:
+    import inspect
+
+    ours = set(inspect.signature(DatumMapOperator.__init__).parameters) - {"self", "task_arguments"}
+    theirs = set(inspect.signature(BaseOperator.__init__).parameters) - {"self", "kwargs"}
+    return ours | theirs
+
+
+def _words(origin: str, name: str, value: Sequence[str]) -> list[str]:
+    if isinstance(value, str):
+        raise InvalidSpec(f"{origin}: {name} is a list of strings, not one string: write {name}={value.split()!r}")
+    return list(value)

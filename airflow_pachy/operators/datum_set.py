@@ -1,0 +1,180 @@
+"""The mapped step of a stage: one task processes one datum set, in a pod or as local processes.
+
+It decides at run time where, so that a DAG file never imports the Kubernetes provider, which would cost every
+parse more than a second. Whatever the runner, the verdict comes from the set's result records, and a failure of the
+user's code fails the task at once (its datums have had their `datum_tries` already), while lost pods, evictions and
+services that are away are retried by Airflow.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_pachy.errors import InvalidSpec
+from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException
+from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
+from airflow_pachy.operators.failures import short_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_pachy.hooks.pfs import PfsHook
+    from airflow_pachy.hooks.settings import PachySettings
+    from airflow_pachy.operators.datum_set_pod import DatumSetPodOperator
+    from airflow_pachy.operators.report import SetReport
+
+OWN_POD_ARGUMENTS = {
+    "arguments": "give it to DatumMapOperator itself",
+    "cmds": "give it to DatumMapOperator itself",
+    "container_resources": "give it to DatumMapOperator itself",
+    "deferrable": "give it to DatumMapOperator itself",
+    "do_xcom_push": "results travel through the bucket",
+    "env_vars": "give it to DatumMapOperator itself",
+    "image": "give it to DatumMapOperator itself",
+    "kubernetes_conn_id": "give it to DatumMapOperator itself",
+    "base_container_name": "the helper knows it as 'base'",
+    "secrets": "give it to DatumMapOperator itself",
+    "task_id": "the steps of a stage have fixed names",
+}
+_SET = re.compile(r"/(?P<attempt>\d+)-(?P<number>\d+)\.json$")
+
+
+def check_pod_arguments(origin: str, pod: Mapping[str, Any]) -> None:
+    """Raise `InvalidSpec` for arguments of the pod that are not the author's to set there."""
+    for name in pod:
+        if name in OWN_POD_ARGUMENTS:
+            raise InvalidSpec(f"{origin}: pod={{{name!r}: ...}} cannot be set: {OWN_POD_ARGUMENTS[name]}")
+
+
+class DatumSetOperator(BaseOperator):
+    """Process the datum set planned at `plan_key`; see `DatumMapOperator`, which makes it, for the arguments."""
+
+    template_fields: Sequence[str] = ("plan_key", "image", "runner", "kubernetes_conn_id")
+    ui_color = "#e6f4ea"
+
+    def __init__(
+        self,
+        *,
+        plan_key: str,
+        image: str = "",
+        runner: str = "auto",
+        secrets: Sequence[Any] = (),
+        container_resources: Any = None,
+        pod: Mapping[str, Any] | None = None,
+        pfs_conn_id: str = DEFAULT_CONNECTION,
+        kubernetes_conn_id: str | None = None,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        # The result is in the bucket; a thousand sets would otherwise be a thousand XCom rows of nothing.
+        super().__init__(**{**kwargs, "do_xcom_push": False})
+        self.plan_key = plan_key
+        self.image = image
+        self.runner = runner
+        self.secrets = secrets
+        self.container_resources = container_resources
+        self.pod = pod or {}
+        self.pfs_conn_id = pfs_conn_id
+        self.kubernetes_conn_id = kubernetes_conn_id
+        self.deferrable = deferrable
+        self._stop = threading.Event()
+        self._pod_operator: DatumSetPodOperator | None = None
+
+    @property
+    def set_label(self) -> str:
+        """`set 3`: what the UI shows instead of the map index."""
+        match = _SET.search(str(self.plan_key))
+        return f"set {int(match['number'])}" if match else "set"
+
+    def execute(self, context: Context) -> None:
+        """Process the set; the pod runner may defer."""
+        from airflow_pachy.hooks.pfs import PfsHook
+
+        hook = PfsHook(self.pfs_conn_id)
+        runner = choose_runner(self.runner, hook.settings)
+        self.log.info("%s runs on %s", self.set_label, runner)
+        if runner == "local":
+            self._run_here(hook, context)
+        else:
+            self._in_pod(hook, context).run(context)
+
+    def resume(self, context: Context, event: dict[str, Any]) -> None:
+        """Go on after the trigger has seen the pod's end."""
+        from airflow_pachy.hooks.pfs import PfsHook
+
+        self._in_pod(PfsHook(self.pfs_conn_id), context).trigger_reentry(context, event)
+
+    def on_kill(self) -> None:
+        """End the user's commands, or delete the pod."""
+        self._stop.set()
+        if self._pod_operator is not None:
+            self._pod_operator.on_kill()
+
+    def _run_here(self, hook: PfsHook, context: Context) -> None:
+        from airflow_pachy.operators.report import read_report
+        from airflow_pachy.worker.local import LocalRunner
+        from airflow_pachy.worker.outcome import WorkerOptions, new_attempt
+        from airflow_pachy.worker.plan import read_plan
+        from airflow_pachy.worker.run import run_set
+
+        try_number = context["ti"].try_number
+        with short_errors(), hook.get_conn() as pfs:
+            plan = read_plan(pfs.store, self.plan_key)
+            slots = max(1, min(len(plan.datums), os.cpu_count() or 1))
+            options = WorkerOptions(attempt=new_attempt(try_number), stop=self._stop)
+            with LocalRunner(slots, log=self.log.info) as runner:
+                outcome = run_set(pfs.store, plan, runner, options)
+            conclude(
+                self.log,
+                read_report(pfs.store, plan, try_number),
+                outcome.error or f"the worker ended with {outcome.exit_code}",
+            )
+
+    def _in_pod(self, hook: PfsHook, context: Context) -> DatumSetPodOperator:
+        from airflow_pachy.operators.datum_set_pod import DatumSetPodOperator
+
+        operator = DatumSetPodOperator.of_task(self, hook)
+        operator.render_template_fields(context, self.get_template_env())
+        self._pod_operator = operator
+        return operator
+
+
+def choose_runner(asked: str, settings: PachySettings) -> str:
+    """`kubernetes` or `local`: what the operator says, else the connection, else `[pachy] runner`, else what fits.
+
+    Only S3 can be reached from pods, so without it datums run here.
+    """
+    from airflow_pachy.hooks.airflow_config import conf
+
+    said = [asked, settings.runner, conf.get("pachy", "runner", fallback="auto")]
+    choice = next((runner for runner in said if runner and runner != "auto"), "auto")
+    if choice == "auto":
+        return "kubernetes" if settings.is_s3 else "local"
+    if choice not in ("kubernetes", "local"):
+        raise AirflowFailException(f"runner is {choice!r}: use kubernetes, local or auto")
+    if choice == "kubernetes" and not settings.is_s3:
+        raise AirflowFailException(
+            "the kubernetes runner needs storage that pods can reach, an s3:// URL; it is "
+            f"{settings.effective_storage or 'the embedded directory'}. "
+            "Set the storage of the connection, or use runner='local'"
+        )
+    return choice
+
+
+def conclude(log: Any, report: SetReport, reason: str, *, final: bool = False) -> None:
+    """End the task as the records demand: quietly, for good, or to be retried.
+
+    `reason` says why datums may be without a record; `final` that no retry would help.
+    """
+    if report.failed:
+        raise AirflowFailException(report.describe_failures())
+    if report.unfinished:
+        raise (AirflowFailException if final else AirflowException)(f"{report.counts()}: {reason}")
+    log.info(report.counts())
