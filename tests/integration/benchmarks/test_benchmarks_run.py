@@ -1,0 +1,28 @@
+"""The benchmarks run to the end on a machine with nothing but a disk, and write down what they measured."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+S3 = ("AWS_ENDPOINT_URL", "PACHY_TEST_S3_ENDPOINT")
+
+
+def test_a_quick_run_without_a_server(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in S3}
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--without-dvc", "--json", str(tmp_path / "result.json")]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "AWS_ENDPOINT_URL is not set" in ran.stdout
+    assert "OPERATION" in ran.stdout
+    document = json.loads((tmp_path / "result.json").read_text())
+    measured = {(m["system"], m["operation"]): m for m in document["measurements"]}
+    assert {operation for system, operation in measured if system == "bare"} == {"ingest", "list", "materialise"}
+    assert {"put changed", "diff", "commit of 10", "glob /*/*.json"} <= {
+        o for system, o in measured if system == "ours"
+    }
+    assert all(m["seconds"] > 0 and m["peak_memory_bytes"] > 1 << 20 for m in document["measurements"])
+    # Packing is the point: thousands of files in tens of requests.
+    assert measured["ours", "ingest"]["requests"] < document["settings"]["files"] / 20

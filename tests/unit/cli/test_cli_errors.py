@@ -1,0 +1,81 @@
+"""Errors are one line on standard error and an exit code; tracebacks are for --debug."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["inspect", "repo", "nope"], "nope"),
+        (["list", "file", "nope@master"], "nope"),
+        (["list", "file", "images@nope"], "nope"),
+        (["get", "file", "images@master:/nope"], "/nope"),
+        (["get", "file", "images@master"], "images@master"),
+        (["list", "commit", "images@master^9"], "^9"),
+        (["inspect", "commit", "images@what is this"], "what is this"),
+        (["create", "repo", "a b"], "a b"),
+        (["create", "repo", "images"], "images"),
+        (["glob", "file", "images@master:/[a"], "[a"),
+        (["finish", "commit", "images@nope"], "nope"),
+    ],
+)
+def test_one_line_that_names_the_thing(pachy, images: Path, arguments: list[str], named: str) -> None:
+    refused = pachy(*arguments, fails=True)
+    assert refused.code == 1
+    assert refused.out == ""
+    assert refused.err.startswith("pachy: ")
+    assert named in refused.err
+    assert len(refused.err.splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(pachy) -> None:
+    refused = pachy("--debug", "inspect", "repo", "nope", fails=True)
+    assert "Traceback (most recent call last)" in refused.err
+    assert "RepoNotFound" in refused.err
+
+
+def test_a_store_that_cannot_be(pachy) -> None:
+    assert "ftp" in pachy("--storage", "ftp://x/y", "list", "repo", fails=True).err
+
+
+def test_a_database_that_cannot_be(pachy) -> None:
+    assert "not a database URL" in pachy("--metadata", "nonsense", "list", "repo", fails=True).err
+
+
+def test_a_reader_that_has_enough_is_no_error(pachy, images: Path) -> None:
+    program = f"{sys.executable} -m airflow_pachy.cli get file images@master:/big; echo code $? >&2"
+    pachy("put", "file", "images@master:/big", "-f", "-", stdin=b"0123456789\n" * 200_000)
+    ran = subprocess.run(["bash", "-c", f"({program}) | head -n 1"], capture_output=True, text=True, check=True)
+    assert ran.stdout == "0123456789\n"
+    assert ran.stderr == "code 0\n"
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield unused.getsockname()[1]
+
+
+def test_services_that_are_away_are_told_soon(pachy, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    nobody = f"127.0.0.1:{closed_port}"
+    for options, text in (
+        (["--storage", "s3://bucket/x", "--s3-endpoint", f"http://{nobody}"], f"at http://{nobody} got no answer"),
+        (["--storage", "s3://bucket/x", "--s3-endpoint", "nonsense"], "an endpoint is written http://host:port"),
+        (["--metadata", f"postgresql://ada:s3cret@{nobody}/db"], f"ada:***@{nobody}/db did not answer"),
+    ):
+        started = time.monotonic()
+        refused = pachy(*options, "list", "repo", fails=True)
+        assert time.monotonic() - started < 10
+        assert text in refused.err
+        assert "s3cret" not in refused.err
+        assert len(refused.err.splitlines()) == 1
