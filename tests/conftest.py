@@ -85,7 +85,7 @@ def postgres_url(_postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3_bucket() -> str:
-    """The bucket PACHY_TEST_S3_BUCKET of the S3 server, made if the server is new: no test may count on another for it."""
+    """The bucket PACHY_TEST_S3_BUCKET, made if the server is new: no test may count on another for it."""
     endpoint = os.environ.get("PACHY_TEST_S3_ENDPOINT")
     if not endpoint:
         pytest.skip("no real S3 server: set PACHY_TEST_S3_ENDPOINT, PACHY_TEST_S3_BUCKET and AWS_*")

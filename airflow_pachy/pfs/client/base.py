@@ -1,0 +1,129 @@
+"""What the nouns of the facade share: opening, closing, and reaching the files of a commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from airflow_pachy.metadata import Metadata
+from airflow_pachy.pfs.content import ContentReader, ContentWriter
+from airflow_pachy.pfs.files import Files
+from airflow_pachy.pfs.format import ensure_format
+from airflow_pachy.pfs.handle import Commit
+from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id
+from airflow_pachy.pfs.objects import open_store
+from airflow_pachy.pfs.open_commits import OpenCommits
+from airflow_pachy.pfs.puts import Puts
+from airflow_pachy.pfs.root import Root
+from airflow_pachy.pfs.settings import process_environment, settings_from
+from airflow_pachy.pfs.targets import CommitLike, as_commit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from airflow_pachy.pfs.address import Address
+    from airflow_pachy.pfs.client import Pfs
+    from airflow_pachy.pfs.objects.store import ObjectStore
+    from airflow_pachy.pfs.tree import Tree
+
+
+class Client:
+    """One open root. What users call is in the classes of this package that derive from it, one per noun."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self.opened = OpenCommits(root)
+        self._puts = Puts(root, self.opened)
+
+    @classmethod
+    def open(
+        cls,
+        storage: str | None = None,
+        metadata: str | None = None,
+        s3: Mapping[str, Any] | None = None,
+        principal: str | None = None,
+        *,
+        pooled: bool = True,
+    ) -> Self:
+        """Connect to a store and its database, by default those of the `PACHY_*` variables or the embedded ones.
+
+        An empty store and an empty database are made ready on first use. `pooled=False` keeps no idle database
+        connections, for short-lived tasks. Raises `StoreDenied`, `StoreUnfit`, `StoreUnavailable`,
+        `MetadataUnavailable`, `SchemaMismatch`, `InvalidArgument`.
+        """
+        settings = settings_from(process_environment(), storage=storage, metadata=metadata, s3=s3, principal=principal)
+        database = Metadata.open(settings.metadata, pooled=pooled)
+        try:
+            database.ensure_ready()
+            store = open_store(settings.storage, s3=settings.s3)
+            try:
+                ensure_format(store)
+            except BaseException:
+                store.close()
+                raise
+        except BaseException:
+            database.close()
+            raise
+        return cls(Root(store, database, ContentReader(store), settings.principal, settings.s3))
+
+    def close(self) -> None:
+        """Release connections."""
+        self._root.store.close()
+        self._root.metadata.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # For the layers above
+
+    @property
+    def store(self) -> ObjectStore:
+        """The object store."""
+        return self._root.store
+
+    @property
+    def metadata(self) -> Metadata:
+        """The metadata database."""
+        return self._root.metadata
+
+    @property
+    def principal(self) -> str | None:
+        """Who is asking."""
+        return self._root.principal
+
+    @property
+    def content_reader(self) -> ContentReader:
+        """Reads contents of any commit."""
+        return self._root.reader
+
+    def new_content_writer(self) -> ContentWriter:
+        """A writer of contents; close it, or use it in a `with` block."""
+        return ContentWriter(self._root.store)
+
+    def tree(self, commit: CommitLike) -> Tree:
+        """The files of a commit; of an open one, as they are at this moment."""
+        return self._files(as_commit(self._root, commit)).tree
+
+    # Within
+
+    def _handle(self, commit_id: str, *, buffered: bool) -> Commit:
+        with self._root.metadata.reader() as session:
+            return Commit(cast("Pfs", self), find_commit_by_id(session, commit_id), buffered=buffered)
+
+    def _files(self, address: Address) -> Files:
+        with self._root.metadata.reader() as session:
+            row = find_commit(session, address)
+        tree = self.opened.tree(row) if row.state == "open" else self._root.tree(row.tree)
+        return Files(tree, f"{row.repo}@{row.id}", self._root.reader)
+
+    def _parent_files(self, address: Address) -> Files:
+        with self._root.metadata.reader() as session:
+            row = find_commit(session, address)
+            parent = find_commit_by_id(session, row.parent) if row.parent else None
+        tree = self._root.tree(parent.tree if parent else None)
+        return Files(tree, f"{row.repo}@{row.parent}" if row.parent else f"{row.repo}@nothing", self._root.reader)

@@ -1,0 +1,109 @@
+"""Files: what users call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from airflow_pachy.errors import InvalidArgument
+from airflow_pachy.pfs.client.base import Client
+from airflow_pachy.pfs.targets import as_address, as_commit, as_file, as_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_pachy.pfs.address import Address
+    from airflow_pachy.pfs.edits import Data
+    from airflow_pachy.pfs.infos import Diff, FileInfo
+    from airflow_pachy.pfs.targets import CommitLike
+
+    Progress = Callable[[int, int], None]
+
+
+class FileVerbs(Client):
+    """Put, get, list, glob, diff, copy and delete files."""
+
+    def put_file(
+        self, path: str | Address, data: Data, append: bool = False, *, executable: bool | None = None
+    ) -> None:
+        """Set a file's content, or append to it, in the branch's open commit or else as a commit of its own.
+
+        `data` is bytes, text (stored as UTF-8), a binary file object read to its end, or a local path.
+        Raises `InvalidPath`, `PathConflict`, `RepoNotFound`, `CommitFinished`.
+        """
+        self._puts.put_file(as_file(self._root, path), data, append=append, executable=executable)
+
+    def put_dir(
+        self, path: str | Address, local: Path | str, append: bool = False, *, progress: Progress | None = None
+    ) -> None:
+        """Put all files below a local directory, as one commit.
+
+        `progress(files, bytes)` hears how many files were read to their end, and bytes read, since its last call.
+        """
+        self._puts.put_dir(as_address(self._root, path), Path(local), append=append, progress=progress)
+
+    def put_url(self, path: str | Address, url: str, recursive: bool = False, *, append: bool = False) -> None:
+        """Put what an http(s), s3 or file URL names."""
+        self._puts.put_url(as_address(self._root, path), url, recursive=recursive, append=append)
+
+    def delete_file(self, path: str | Address) -> None:
+        """Delete a file, a directory or what a glob matches; if there is nothing, nothing happens."""
+        self._puts.delete_file(as_path(self._root, path))
+
+    def copy_file(self, source: str | Address, target: str | Address, append: bool = False) -> None:
+        """Copy a file or directory by reference, within and across repos."""
+        origin = as_address(self._root, source)
+        files = self._files(origin)
+        files.node(origin.path or "")
+        self._puts.copy_file(origin, as_address(self._root, target), files.below(origin.path or ""), append=append)
+
+    def get_file(self, path: str | Address, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes of a file from `offset` on; beyond its end there are none. Raises `PathNotFound`."""
+        address = as_path(self._root, path)
+        return self._files(address).read(address.path or "", offset, length)
+
+    def open_file(self, path: str | Address) -> BinaryIO:
+        """A file as a seekable stream."""
+        address = as_path(self._root, path)
+        return self._files(address).open(address.path or "")
+
+    def get_dir(self, path: str | Address, local: Path | str, *, progress: Progress | None = None) -> None:
+        """Write a directory's files below a local directory, made if needed.
+
+        `progress(files, bytes)` hears how many files were completed, and bytes written, since its last call.
+        """
+        address = as_address(self._root, path)
+        self._files(address).materialise(address.path or "", Path(local), progress)
+
+    def inspect_file(self, path: str | Address) -> FileInfo:
+        """What is at a path, with the content hash also for a directory."""
+        address = as_address(self._root, path)
+        return self._files(address).inspect(address.path or "")
+
+    def list_file(
+        self, path: str | Address, after: str | None = None, limit: int | None = None, reverse: bool = False
+    ) -> Iterator[FileInfo]:
+        """A directory's children in path order, beyond the child `after`."""
+        address = as_address(self._root, path)
+        return self._files(address).list(address.path or "", after=after, limit=limit, reverse=reverse)
+
+    def walk_file(self, path: str | Address, after: str | None = None, limit: int | None = None) -> Iterator[FileInfo]:
+        """Everything at and below a path, directories before what is in them, beyond the path `after`."""
+        address = as_address(self._root, path)
+        return self._files(address).walk(address.path or "", after=after, limit=limit)
+
+    def glob_file(
+        self, commit: CommitLike, pattern: str, after: str | None = None, limit: int | None = None
+    ) -> Iterator[FileInfo]:
+        """Files and directories that match a pattern, in path order, beyond the path `after`. Raises `InvalidGlob`."""
+        return self._files(as_commit(self._root, commit)).glob(pattern, after=after, limit=limit)
+
+    def diff_file(self, new: str | Address, old: str | Address | None = None) -> Iterator[Diff]:
+        """Files at or below a path that differ from those at another commit, by default the parent."""
+        newer = as_address(self._root, new)
+        older = None if old is None else as_address(self._root, old)
+        if older is not None and older.path != newer.path:
+            raise InvalidArgument(f"{newer} and {older} must name the same path; compare whole commits without one")
+        return self._files(newer).diff(
+            newer.path or "", self._parent_files(newer) if older is None else self._files(older)
+        )
