@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from airflow_pachy.cli import branches, commits, config, database, datums, file_reads, file_writes, jobs, repos
+from airflow_pachy.cli import access, branches, commits, config, database, datums, file_reads, file_writes, jobs, repos
 from airflow_pachy.cli.session import Session
 from airflow_pachy.errors import PachyError
 
@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "glob": ("List files and directories by pattern.", {"file": file_reads.glob}),
     "diff": ("Show what changed between two commits.", {"file": file_reads.diff}),
     "copy": ("Copy files between paths, branches and repos without moving bytes.", {"file": file_writes.copy}),
+    "auth": ("Show and change who may do what with a repo.", {"get": access.get, "set": access.set_}),
     "config": ("Show where storage and metadata are.", {"show": config.show}),
     "db": ("Look after the metadata database.", {"upgrade": database.upgrade}),
 }
@@ -86,6 +87,7 @@ class VerbGroup(click.Group):
 @click.option("--storage", metavar="URL", help="Object store: s3://bucket/prefix or file:///directory.")
 @click.option("--metadata", metavar="URL", help="Metadata database: any SQLAlchemy URL (SQLite, PostgreSQL, MySQL).")
 @click.option("--s3-endpoint", metavar="URL", help="Address of an S3 server other than AWS.")
+@click.option("--principal", metavar="WHO", help="Who you are, e.g. user:ada; with groups: user:ada,group:lab.")
 @click.option("--airflow-conn", metavar="ID", help="Take the settings from this Airflow connection.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context

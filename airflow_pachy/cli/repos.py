@@ -11,7 +11,10 @@ from airflow_pachy.cli.command import after_option, command, json_option, limit_
 from airflow_pachy.cli.output import print_fields, print_list
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_pachy.cli.session import Session
+    from airflow_pachy.pfs import RepoInfo
 
 
 @command("pachy create repo images", 'pachy create repo images --description "photos of the north camera"')
@@ -36,13 +39,15 @@ def update(session: Session, *, repo: str, description: str) -> None:
 @limit_option
 @after_option("repo")
 def list_(session: Session, *, as_json: bool, limit: int | None, after: str | None) -> None:
-    """List repos by name, with the size of what their master branch holds."""
+    """List repos by name, with the size of what their master branch holds and, for a principal, what it may do."""
+    access: list[tuple[str, Callable[[RepoInfo], str]]] = [("ACCESS", lambda repo: repo.access)]
     print_list(
         session.pfs.list_repos(after=after, limit=limit),
         [
             ("NAME", lambda repo: repo.name),
             ("CREATED", lambda repo: human.age(repo.created)),
             ("SIZE (MASTER)", lambda repo: human.size(repo.size_bytes)),
+            *(access if session.pfs.principal else ()),
             ("DESCRIPTION", lambda repo: repo.description),
         ],
         as_json=as_json,
@@ -61,6 +66,7 @@ def inspect(session: Session, *, repo: str, as_json: bool) -> None:
         ("Description", info.description),
         ("Created", human.age(info.created)),
         ("Author", info.author or ""),
+        ("Your access", info.access if session.pfs.principal else ""),
         ("Size of master", human.size(info.size_bytes)),
         ("Branches", ", ".join(info.branches)),
     ]

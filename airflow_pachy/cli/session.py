@@ -48,6 +48,7 @@ class Session:
     storage: str | None = None
     metadata: str | None = None
     s3_endpoint: str | None = None
+    principal: str | None = None
     airflow_conn: str | None = None
 
     @cached_property
@@ -76,7 +77,7 @@ class Session:
             storage=self.storage or (connection.storage if connection else None),
             metadata=self.metadata or (connection.metadata if connection else None),
             s3=s3,
-            principal=connection.principal if connection else None,
+            principal=self.principal or (connection.principal if connection else None),
         )
         return Places(
             storage=Setting(settings.storage, self._source("storage", self.storage, connection)),

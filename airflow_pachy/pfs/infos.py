@@ -14,7 +14,10 @@ FileType = Literal["file", "dir"]
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
-    """A repo. `size_bytes` is that of the head of its branch master; `branches` are names, oldest first."""
+    """A repo. `size_bytes` is that of the head of its branch master; `branches` are names, oldest first.
+
+    `access` is what the caller may do with it: "NONE", "READER", "WRITER" or "OWNER".
+    """
 
     name: str
     description: str
@@ -22,6 +25,7 @@ class RepoInfo:
     author: str | None
     size_bytes: int
     branches: tuple[str, ...]
+    access: str = "OWNER"
 
     def __str__(self) -> str:
         return self.name

@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 
 from airflow_pachy.errors import AlreadyExists, HasDependents
 from airflow_pachy.metadata.models import BranchProvenance, Commit, CommitProvenance, Repo
+from airflow_pachy.pfs.access import grant_creator, with_roles
 from airflow_pachy.pfs.describe import describe_repos
 from airflow_pachy.pfs.lookups import find_repo
 from airflow_pachy.pfs.names import check_repo_name
@@ -38,6 +39,8 @@ def create_repo(root: Root, name: str, *, description: str, update: bool) -> Rep
             if row is None:
                 row = Repo(name=name, description=description, created=utc_now(), author=root.principal)
                 session.add(row)
+                session.flush()
+                grant_creator(session, name, root.principal)
             row.description = description
             session.flush()
             return describe_repos(session, [row])[0]
@@ -52,7 +55,8 @@ def inspect_repo(root: Root, name: str) -> RepoInfo:
     """One repo."""
     check_repo_name(name)
     with root.metadata.reader() as session:
-        return describe_repos(session, [find_repo(session, name)])[0]
+        info = describe_repos(session, [find_repo(session, name)])[0]
+    return with_roles(root, [info])[0]
 
 
 def list_repos(root: Root, *, after: str | None, limit: int | None) -> Iterator[RepoInfo]:
@@ -65,7 +69,7 @@ def list_repos(root: Root, *, after: str | None, limit: int | None) -> Iterator[
             query = query.where(Repo.name > after)
         with root.metadata.reader() as session:
             page = describe_repos(session, session.scalars(query).all())
-        yield from page
+        yield from with_roles(root, page)
         if len(page) < size:
             return
         after = page[-1].name

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A root in an object store together with the metadata database that belongs to it."""
+    """A root in an object store with the metadata database that belongs to it; `groups` are those of `principal`."""
 
     store: ObjectStore
     metadata: Metadata
     reader: ContentReader
     principal: str | None = None
+    groups: tuple[str, ...] = ()
     s3: Mapping[str, Any] = field(default_factory=dict)
 
     def tree(self, root: str | None) -> Tree:

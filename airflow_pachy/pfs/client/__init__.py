@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_pachy.pfs.client.access import AccessVerbs
 from airflow_pachy.pfs.client.branches import BranchVerbs
 from airflow_pachy.pfs.client.commits import CommitVerbs
 from airflow_pachy.pfs.client.files import FileVerbs
@@ -9,5 +10,5 @@ from airflow_pachy.pfs.client.outputs import OutputVerbs
 from airflow_pachy.pfs.client.repos import RepoVerbs
 
 
-class Pfs(RepoVerbs, BranchVerbs, CommitVerbs, FileVerbs, OutputVerbs):
+class Pfs(RepoVerbs, BranchVerbs, CommitVerbs, FileVerbs, OutputVerbs, AccessVerbs):
     """Repos, branches, commits and files of one root. Thread-safe; use `Pfs.open` and close it, or `with`."""

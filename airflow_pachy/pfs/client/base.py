@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from airflow_pachy.metadata import Metadata
+from airflow_pachy.pfs.access import parse_caller
+from airflow_pachy.pfs.client.guard import guard
 from airflow_pachy.pfs.content import ContentReader, ContentWriter
 from airflow_pachy.pfs.files import Files
 from airflow_pachy.pfs.format import ensure_format
@@ -27,8 +29,13 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.tree import Tree
 
 
+@guard
 class Client:
     """One open root. What users call is in the classes of this package that derive from it, one per noun."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        guard(cls)
 
     def __init__(self, root: Root) -> None:
         self._root = root
@@ -48,10 +55,12 @@ class Client:
         """Connect to a store and its database, by default those of the `PACHY_*` variables or the embedded ones.
 
         An empty store and an empty database are made ready on first use. `pooled=False` keeps no idle database
-        connections, for short-lived tasks. Raises `StoreDenied`, `StoreUnfit`, `StoreUnavailable`,
-        `MetadataUnavailable`, `SchemaMismatch`, `InvalidArgument`.
+        connections, for short-lived tasks. `principal` is who asks, as in `user:ada`, perhaps followed by the groups
+        it belongs to (`user:ada,group:research`); without one, an administrator. Raises `StoreDenied`, `StoreUnfit`,
+        `StoreUnavailable`, `MetadataUnavailable`, `SchemaMismatch`, `InvalidArgument`.
         """
         settings = settings_from(process_environment(), storage=storage, metadata=metadata, s3=s3, principal=principal)
+        caller, groups = parse_caller(settings.principal)
         database = Metadata.open(settings.metadata, pooled=pooled)
         try:
             database.ensure_ready()
@@ -64,7 +73,7 @@ class Client:
         except BaseException:
             database.close()
             raise
-        return cls(Root(store, database, ContentReader(store), settings.principal, settings.s3))
+        return cls(Root(store, database, ContentReader(store), caller, groups, settings.s3))
 
     def close(self) -> None:
         """Release connections."""
