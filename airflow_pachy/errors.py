@@ -3,6 +3,8 @@
     PachyError
     ├── NotFound (LookupError)
     │   ├── RepoNotFound  BranchNotFound  CommitNotFound  PipelineNotFound  JobNotFound  DatumNotFound
+    │   ├── TagNotFound
+    │   ├── CommitForgotten                      the commit is known, its data was given up
     │   └── PathNotFound (FileNotFoundError)
     ├── AlreadyExists (FileExistsError)
     ├── InvalidArgument (ValueError)
@@ -50,6 +52,14 @@ class BranchNotFound(NotFound):
 
 class CommitNotFound(NotFound):
     """No commit answers to this id or ancestry expression."""
+
+
+class TagNotFound(NotFound):
+    """The repo has no tag of this name."""
+
+
+class CommitForgotten(NotFound):
+    """The commit's files were given up on purpose; its metadata and provenance remain."""
 
 
 class PipelineNotFound(NotFound):

@@ -41,6 +41,7 @@ class Repo(Base):
 
     name: Mapped[str] = mapped_column(ascii_key(NAME_LENGTH), primary_key=True)
     description: Mapped[str] = mapped_column(long_text(), default="")
+    labels: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     created: Mapped[datetime] = mapped_column(UtcDateTime)
     author: Mapped[str | None] = mapped_column(utf8_key(PRINCIPAL_LENGTH))
 
@@ -107,6 +108,7 @@ class Commit(Base):
     `ordinal` is the number of the move that made the commit the head of its branch, None before; `seen_ordinal` is
     the last move an open commit's writer saw. `tree` is the NodeRef of the commit's files (None: no
     files), and of an open commit the tree it started from. `heartbeat` says when an open commit was last written to.
+    `forgotten` is when its data was given up, by whom: then `tree` is None while the counts still tell what there was.
     """
 
     __tablename__ = "pachy_commit"
@@ -133,6 +135,23 @@ class Commit(Base):
     author: Mapped[str | None] = mapped_column(utf8_key(PRINCIPAL_LENGTH))
     error: Mapped[str | None] = mapped_column(long_text())
     job: Mapped[str | None] = mapped_column(ascii_key(ID_LENGTH), index=True)
+    labels: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    forgotten: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    forgotten_by: Mapped[str | None] = mapped_column(utf8_key(PRINCIPAL_LENGTH))
+
+
+class Tag(Base):
+    """A name for one commit that never moves."""
+
+    __tablename__ = "pachy_tag"
+
+    repo: Mapped[str] = mapped_column(
+        ascii_key(NAME_LENGTH), ForeignKey("pachy_repo.name", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(ascii_key(NAME_LENGTH), primary_key=True)
+    commit: Mapped[str] = mapped_column(ascii_key(ID_LENGTH), index=True)
+    created: Mapped[datetime] = mapped_column(UtcDateTime)
+    author: Mapped[str | None] = mapped_column(utf8_key(PRINCIPAL_LENGTH))
 
 
 class CommitProvenance(Base):

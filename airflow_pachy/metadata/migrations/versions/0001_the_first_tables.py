@@ -82,6 +82,7 @@ def upgrade() -> None:
         "pachy_repo",
         sa.Column("name", ascii_key(128), nullable=False),
         sa.Column("description", long_text(), nullable=False),
+        sa.Column("labels", sa.JSON(), nullable=True),
         sa.Column("created", UtcDateTime(), nullable=False),
         sa.Column("author", utf8_key(250), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_pachy_repo")),
@@ -122,6 +123,9 @@ def upgrade() -> None:
         sa.Column("author", utf8_key(250), nullable=True),
         sa.Column("error", long_text(), nullable=True),
         sa.Column("job", ascii_key(32), nullable=True),
+        sa.Column("labels", sa.JSON(), nullable=True),
+        sa.Column("forgotten", UtcDateTime(), nullable=True),
+        sa.Column("forgotten_by", utf8_key(250), nullable=True),
         sa.ForeignKeyConstraint(["repo"], ["pachy_repo.name"], name=op.f("fk_pachy_commit_repo"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pachy_commit")),
     )
@@ -151,6 +155,19 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["repo"], ["pachy_repo.name"], name=op.f("fk_pachy_grant_repo"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("repo", "principal", name=op.f("pk_pachy_grant")),
     )
+    op.create_table(
+        "pachy_tag",
+        sa.Column("repo", ascii_key(128), nullable=False),
+        sa.Column("name", ascii_key(128), nullable=False),
+        sa.Column("commit", ascii_key(32), nullable=False),
+        sa.Column("created", UtcDateTime(), nullable=False),
+        sa.Column("author", utf8_key(250), nullable=True),
+        sa.ForeignKeyConstraint(["repo"], ["pachy_repo.name"], name=op.f("fk_pachy_tag_repo"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("repo", "name", name=op.f("pk_pachy_tag")),
+    )
+    with op.batch_alter_table("pachy_tag", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_pachy_tag_commit"), ["commit"], unique=False)
+
     op.create_table(
         "pachy_job_input",
         sa.Column("job", ascii_key(32), nullable=False),
@@ -244,6 +261,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_pachy_job_input_commit"))
 
     op.drop_table("pachy_job_input")
+    with op.batch_alter_table("pachy_tag", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_pachy_tag_commit"))
+
+    op.drop_table("pachy_tag")
     op.drop_table("pachy_grant")
     op.drop_table("pachy_datum_set")
     with op.batch_alter_table("pachy_commit", schema=None) as batch_op:
