@@ -74,7 +74,8 @@ def pipeline_dag(
         "description": pipeline.description or None,
     }
     with DAG(dag_id or pipeline.name, **{**defaults, **dag_arguments}) as dag:
-        DatumMapOperator(pipeline.name, **{**stage_arguments(pipeline), "pfs_conn_id": pfs_conn_id, **(stage or {})})
+        settings = {**stage_arguments(pipeline), "pfs_conn_id": pfs_conn_id, "new_only": True, **(stage or {})}
+        DatumMapOperator(pipeline.name, **settings)
     return dag
 
 

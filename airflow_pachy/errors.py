@@ -22,6 +22,7 @@
     ├── StoreUnfit                               the store lacks something that we rely on
     ├── SchemaMismatch                           the metadata tables are older or newer than the code
     ├── Corrupt                                  stored bytes are not what their name says
+    ├── NothingNew                               no input has a commit that the pipeline has not read
     └── JobFailed
         └── DatumFailed
 
@@ -172,6 +173,10 @@ class SchemaMismatch(PachyError):
 
 class Corrupt(PachyError):
     """Stored bytes do not match the hash or the format that names them."""
+
+
+class NothingNew(PachyError):
+    """A job was asked for only if there is something new to read, and there is not."""
 
 
 class JobFailed(PachyError):

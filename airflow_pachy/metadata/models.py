@@ -242,7 +242,11 @@ class Job(Base):
 
 
 class JobInput(Base):
-    """The commit a job read through one input. Names may repeat (union), positions do not."""
+    """The commit a job read through one input. Names may repeat (union), positions do not.
+
+    `ordinal` is the move of the branch that brought the commit: how far the pipeline has come in the branch's
+    queue. None for a commit that was chosen by hand.
+    """
 
     __tablename__ = "pachy_job_input"
 
@@ -254,6 +258,7 @@ class JobInput(Base):
     repo: Mapped[str] = mapped_column(ascii_key(NAME_LENGTH))
     branch: Mapped[str] = mapped_column(ascii_key(NAME_LENGTH))
     commit: Mapped[str | None] = mapped_column(ascii_key(ID_LENGTH), index=True)
+    ordinal: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class DatumSet(Base):

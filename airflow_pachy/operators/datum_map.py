@@ -67,6 +67,10 @@ class DatumMapOperator(TaskGroup):
     :param on_collision: "error", "append" or "overwrite": two datums have written the same path.
     :param reprocess: run all datums, also those processed before.
     :param code_version: part of the datums' identity: another value runs everything again.
+    :param latest: read the newest commits instead of one commit after the other. By default runs that data has
+        started take each commit in its turn, and scheduled and manual runs take the newest.
+    :param from_start: the first job of the pipeline begins at the first commit of its inputs, not at the newest.
+    :param new_only: skip the stage when no input has a commit that it has not read; else it runs on the last ones.
     :param pipeline: name under which processed datums are remembered; default: the output repo.
     :param runner: "kubernetes", "local", or "auto" for what the connection says.
     :param pod: any further argument of `KubernetesPodOperator`, such as `{"node_selector": {...}}`.
@@ -101,6 +105,9 @@ class DatumMapOperator(TaskGroup):
         reprocess: bool = False,
         code_version: str | None = None,
         pipeline: str | None = None,
+        latest: bool | None = None,
+        from_start: bool = False,
+        new_only: bool = False,
         enable_stats: bool = True,
         runner: str = "auto",
         pfs_conn_id: str = DEFAULT_CONNECTION,
@@ -151,7 +158,15 @@ class DatumMapOperator(TaskGroup):
         last = {name: value for name, value in task_arguments.items() if name not in _FIRST_STEP_ONLY}
         with self:
             self.plan = PlanOperator(
-                task_id="plan", stage=name, options=options, pfs_conn_id=pfs_conn_id, **stage, **first
+                task_id="plan",
+                stage=name,
+                options=options,
+                latest=latest,
+                from_start=from_start,
+                new_only=new_only,
+                pfs_conn_id=pfs_conn_id,
+                **stage,
+                **first,
             )
             self.datums = DatumSetOperator.partial(
                 task_id="datums",

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator
 
-from airflow_pachy.hooks.airflow_errors import AirflowFailException
+from airflow_pachy.errors import NothingNew
+from airflow_pachy.hooks.airflow_errors import AirflowFailException, AirflowSkipException
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
+from airflow_pachy.operators.chaining import commits_by_hand, reads_in_order, start_next_run
 from airflow_pachy.operators.failures import short_errors
 from airflow_pachy.operators.stage import TEMPLATED, build_spec
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_pachy.pfs import Pfs
     from airflow_pachy.pipelines import JobPlan, PipelineSpec
 
 JOB_KEY = "job"
@@ -51,6 +54,9 @@ class PlanOperator(BaseOperator):
         env_vars: Mapping[str, str] | None = None,
         code_version: str | None = None,
         pipeline: str | None = None,
+        latest: bool | None = None,
+        from_start: bool = False,
+        new_only: bool = False,
         pfs_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -66,6 +72,9 @@ class PlanOperator(BaseOperator):
         self.env_vars = env_vars or {}
         self.code_version = code_version
         self.pipeline = pipeline
+        self.latest = latest
+        self.from_start = from_start
+        self.new_only = new_only
         self.pfs_conn_id = pfs_conn_id
 
     def execute(self, context: Context) -> list[str]:
@@ -81,20 +90,29 @@ class PlanOperator(BaseOperator):
     def _plan(self, context: Context) -> list[str]:
         from airflow_pachy.hooks.pfs import PfsHook
         from airflow_pachy.operators.queue import jobs_before, jobs_before_planning
-        from airflow_pachy.pipelines import plan_job
 
         arguments = {name: getattr(self, name) for name in TEMPLATED}
         with short_errors(), PfsHook(self.pfs_conn_id).get_conn() as pfs:
             spec = build_spec(arguments, self.options, origin=f"stage {self.stage!r}")
             ahead = jobs_before_planning(pfs, spec, self.stage, context)
             if not ahead:
-                plan = plan_job(pfs, self._request(spec, context))
+                plan = self._planned(pfs, spec, context)
                 # Two runs may have looked at the same moment; now that both jobs are known, the later one waits.
                 ahead = [] if plan.done else jobs_before(pfs, plan.job_id, context)
         if ahead:
             self._wait_for(ahead)
         self._announce(plan, spec, context)
+        if plan.more:
+            start_next_run(context, plan.job_id)
         return list(plan.sets)
+
+    def _planned(self, pfs: Pfs, spec: PipelineSpec, context: Context) -> JobPlan:
+        from airflow_pachy.pipelines import plan_job
+
+        try:
+            return plan_job(pfs, self._request(spec, context))
+        except NothingNew as nothing:
+            raise AirflowSkipException(f"nothing to do: {nothing}") from nothing
 
     def _request(self, spec: PipelineSpec, context: Context) -> Any:
         from airflow_pachy.hooks.airflow_config import conf
@@ -109,6 +127,10 @@ class PlanOperator(BaseOperator):
             reprocess=spec.reprocess_spec == "every_job",
             # Airflow fails a task whose XCom is to be mapped and has more items than this.
             max_sets=conf.getint("core", "max_map_length", fallback=1024),
+            latest=not reads_in_order(context) if self.latest is None else self.latest,
+            from_start=self.from_start,
+            new_only=self.new_only,
+            commits=commits_by_hand(context),
         )
 
     def _wait_for(self, jobs: Sequence[Any]) -> NoReturn:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from airflow_pachy.pipelines.spec import PipelineSpec
@@ -23,6 +24,11 @@ class JobRequest:
 
     The three together name the job: asking again finds it and continues it. `reprocess` runs every
     datum, also those done before. `max_sets` bounds the number of datum sets (Airflow's `max_map_length`).
+
+    A job reads the newest commits; with `latest=False` the oldest that the pipeline has not read, one job
+    per commit. `from_start` makes then the first job of a pipeline begin at the first commit instead of the newest.
+    `commits` are chosen by hand, by `repo@branch`. When there is nothing new the job runs on what was
+    read last, unless `new_only`, which makes planning raise `NothingNew`.
     """
 
     spec: PipelineSpec
@@ -32,6 +38,10 @@ class JobRequest:
     author: str | None = None
     reprocess: bool = False
     max_sets: int = DEFAULT_MAX_SETS
+    latest: bool = True
+    from_start: bool = False
+    new_only: bool = False
+    commits: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class JobPlan:
     """What a job is going to do: of `total` datums, `skipped` are done already and `to_run` lie in `sets`.
 
     `sets` are the bucket keys of the set plans, one per pod. `done` says that the job has published
-    already, so there is nothing to run or assemble.
+    already, so there is nothing to run or assemble. `more` says that further commits wait for jobs of their own.
     """
 
     job_id: str
@@ -50,6 +60,7 @@ class JobPlan:
     to_run: int
     sets: list[str] = field(default_factory=list)
     done: bool = False
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

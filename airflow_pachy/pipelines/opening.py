@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from airflow_pachy.errors import NothingNew
 from airflow_pachy.metadata.models import Commit, CommitProvenance, Job, JobInput
 from airflow_pachy.pipelines.job_rows import find_job_of_run
 from airflow_pachy.pipelines.snapshot import PINNED, resolve_for_run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.infos import JobRequest
     from airflow_pachy.pipelines.inputs.sources import SourceKey
     from airflow_pachy.pipelines.registry import RegisteredPipeline
+    from airflow_pachy.pipelines.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,14 @@ class OpenJob:
     output_commit: str
     commits: Mapping[SourceKey, str]
     done: bool = False
+    more: bool = False
 
 
 def open_job(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> OpenJob:
-    """Find or make the job of the request, for its next attempt. Raises `NotFound` errors for its inputs."""
+    """Find or make the job of the request, for its next attempt.
+
+    Raises `NotFound` errors for its inputs, `NothingNew`.
+    """
     try:
         before, opened = _open(pfs, request, pipeline)
     except IntegrityError:
@@ -58,18 +64,20 @@ def _open(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> tuple[
         row = find_job_of_run(session, request)
         if row is not None and row.state == "success":
             return row.output_commit, OpenJob(row.id, row.attempt, row.output_commit or "", {}, done=True)
-        commits = resolve_for_run(session, request.spec.input, request.dag_id, request.run_id)
+        snapshot = resolve_for_run(session, request, planned_before=row is not None)
+        if snapshot.idle and request.new_only and row is None:
+            raise NothingNew(f"pipeline {request.spec.name!r}: {snapshot.idle}")
         if row is None:
             row = _new_row(request)
             session.add(row)
         else:
             row.attempt += 1
         _renew(row, request, pipeline)
-        _record_inputs(session, row, request, commits)
+        _record_inputs(session, row, request, snapshot)
         before = row.output_commit
-        row.output_commit = _output_commit(pfs, session, row, request, sorted(set(commits.values())))
+        row.output_commit = _output_commit(pfs, session, row, request, sorted(set(snapshot.commits.values())))
         session.flush()
-        return before, OpenJob(row.id, row.attempt, row.output_commit, commits)
+        return before, OpenJob(row.id, row.attempt, row.output_commit, snapshot.commits, more=snapshot.more)
 
 
 def _new_row(request: JobRequest) -> Job:
@@ -92,19 +100,20 @@ def _renew(row: Job, request: JobRequest, pipeline: RegisteredPipeline) -> None:
     row.state, row.error, row.finished, row.heartbeat = "planning", None, None, datetime.now(UTC)
 
 
-def _record_inputs(session: Session, row: Job, request: JobRequest, commits: Mapping[SourceKey, str]) -> None:
-    leaves = list(request.spec.input.leaves())
-    wanted = [
-        (position, leaf.name, leaf.repo, leaf.branch if leaf.commit is None else PINNED, commits[leaf.source])
-        for position, leaf in enumerate(leaves)
-    ]
-    if [(one.position, one.name, one.repo, one.branch, one.commit) for one in row.inputs] == wanted:
+def _record_inputs(session: Session, row: Job, request: JobRequest, snapshot: Snapshot) -> None:
+    wanted = []
+    for position, leaf in enumerate(request.spec.input.leaves()):
+        pinned = leaf.commit is not None
+        ordinal = None if pinned else snapshot.ordinals.get((leaf.repo, leaf.branch))
+        branch = PINNED if pinned else leaf.branch
+        wanted.append((position, leaf.name, leaf.repo, branch, snapshot.commits[leaf.source], ordinal))
+    if [(one.position, one.name, one.repo, one.branch, one.commit, one.ordinal) for one in row.inputs] == wanted:
         return
     row.inputs.clear()
     session.flush()
     row.inputs.extend(
-        JobInput(position=position, name=name, repo=repo, branch=branch, commit=commit)
-        for position, name, repo, branch, commit in wanted
+        JobInput(position=position, name=name, repo=repo, branch=branch, commit=commit, ordinal=ordinal)
+        for position, name, repo, branch, commit, ordinal in wanted
     )
 
 

@@ -76,6 +76,7 @@ def _plan(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline, opened: O
         skipped=selection.total - len(selection.to_run),
         to_run=len(selection.to_run),
         sets=[one.key for one in sets],
+        more=opened.more,
     )
 
 

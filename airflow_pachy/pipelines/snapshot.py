@@ -2,20 +2,23 @@
 
 One Airflow run sees one version of each branch: stages that start hours apart, or again after a retry,
 must not mix two versions of the same data. So a branch means what an earlier job of the same run published
-on it or read from it, and only otherwise its present head.
+on it or read from it, and only otherwise what the pipeline's queue says is next.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from airflow_pachy.errors import CommitNotFound, CommitOpen, InvalidSpec
-from airflow_pachy.metadata.models import Branch, Job, JobInput
-from airflow_pachy.pfs.address import Address, parse_address
+from airflow_pachy.metadata.models import Branch, Commit, Job, JobInput
+from airflow_pachy.pfs.address import Address, parse_address, parse_branch
 from airflow_pachy.pfs.lookups import find_branch, find_commit
+from airflow_pachy.pipelines.commit_queue import CommitQueue, Turn
 from airflow_pachy.pipelines.inputs import Source, Sources, parse_input
+from airflow_pachy.pipelines.origins import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +27,10 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_pachy.pfs.client import Pfs
+    from airflow_pachy.pipelines.infos import JobRequest
     from airflow_pachy.pipelines.inputs import Input, PfsInput
     from airflow_pachy.pipelines.inputs.sources import SourceKey
+    from airflow_pachy.pipelines.origins import BranchKey
 
 # The branch recorded for an input that names its commit itself: such a choice binds no other stage.
 PINNED = ""
@@ -47,30 +52,92 @@ def resolve_heads(pfs: Pfs, node: Input, commits: Mapping[str, str]) -> dict[Sou
         return _resolve(session, node.leaves(), commits)
 
 
-def resolve_for_run(session: Session, node: Input, dag_id: str, run_id: str) -> dict[SourceKey, str]:
-    """The same for a job of an Airflow run, which keeps to the versions its run has used already.
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a job reads: commits by source, and by branch the move that brought them, unless chosen by hand.
 
-    Input branches stay locked until the transaction ends: of two jobs of one run that plan at the same
-    time, the second sees what the first has chosen.
+    `idle` says why there is nothing new in it, `more` that further commits wait for jobs of their own.
     """
-    leaves = list(node.leaves())
-    wanted = sorted({(leaf.repo, leaf.branch) for leaf in leaves})
-    for repo, branch in wanted:
+
+    commits: Mapping[SourceKey, str]
+    ordinals: Mapping[BranchKey, int]
+    idle: str | None = None
+    more: bool = False
+
+
+def resolve_for_run(session: Session, request: JobRequest, *, planned_before: bool) -> Snapshot:
+    """What the job of an Airflow run reads. The run keeps to the versions that it has used already.
+
+    Else it is the turn of the oldest commits that the pipeline has not read (see `CommitQueue`). Input branches stay
+    locked until the transaction ends: of two jobs of one run that plan at the same time, the second sees
+    what the first has chosen. Raises `CommitNotFound`, `CommitOpen`, `BranchNotFound`, `RepoNotFound`.
+    """
+    leaves = list(request.spec.input.leaves())
+    for repo, branch in sorted({(leaf.repo, leaf.branch) for leaf in leaves}):
         session.execute(select(Branch.name).where(Branch.repo == repo, Branch.name == branch).with_for_update())
-    return _resolve(session, leaves, commits_of_run(session, dag_id, run_id))
+    of_run = versions_of_run(session, request.dag_id, request.run_id)
+    by_hand = {key: commit for key, commit in _by_branch(request.commits).items() if key not in of_run}
+    open_leaves = [leaf for leaf in leaves if leaf.commit is None and (leaf.repo, leaf.branch) not in by_hand]
+    turn = _turn(session, request, open_leaves, of_run, planned_before=planned_before)
+    chosen = by_hand | {key: version.commit for key, version in turn.versions.items()}
+    commits = {f"{repo}@{branch}": commit for (repo, branch), commit in chosen.items()}
+    ordinals = {key: version.ordinal for key, version in turn.versions.items() if version.ordinal}
+    return Snapshot(_resolve(session, leaves, commits), ordinals, turn.idle, turn.more)
 
 
-def commits_of_run(session: Session, dag_id: str, run_id: str) -> dict[str, str]:
-    """By `repo@branch`: what jobs of this run read, and, before that, what they published."""
+def _turn(
+    session: Session,
+    request: JobRequest,
+    leaves: list[PfsInput],
+    of_run: Mapping[BranchKey, Version],
+    *,
+    planned_before: bool,
+) -> Turn:
+    branches = {(leaf.repo, leaf.branch) for leaf in leaves}
+    known = {key: version for key, version in of_run.items() if key in branches}
+    for leaf in leaves:
+        if (leaf.repo, leaf.branch) not in known:
+            _head(session, leaf)
+    queue = CommitQueue(session, request.spec.name, branches, branches)
+    if not branches:
+        return Turn({})
+    if not known:
+        return queue.newest() if request.latest else queue.next(from_start=request.from_start)
+    if len(known) < len(branches):
+        return Turn({**queue.newest().versions, **known})
+    # Whoever planned before may have died before it could say so.
+    more = planned_before and not request.latest
+    return Turn(known, more=more and queue.has_more_than({key: version.ordinal for key, version in known.items()}))
+
+
+def versions_of_run(session: Session, dag_id: str, run_id: str) -> dict[BranchKey, Version]:
+    """By branch: what jobs of this run read, and, before that, what they published; ordinal 0 if chosen by hand."""
     of_run = (Job.dag_id == dag_id, Job.run_id == run_id)
-    chosen: dict[str, str] = {}
-    used = select(JobInput.repo, JobInput.branch, JobInput.commit).join(Job, Job.id == JobInput.job).where(*of_run)
-    for repo, branch, commit in session.execute(used.where(JobInput.branch != PINNED)):
-        chosen[f"{repo}@{branch}"] = commit or ""
-    published = select(Job.output_repo, Job.output_branch, Job.output_commit).where(*of_run, Job.state == "success")
-    for repo, branch, commit in session.execute(published):
-        chosen[f"{repo}@{branch}"] = commit or ""
+    chosen: dict[BranchKey, Version] = {}
+    used = (
+        select(JobInput.repo, JobInput.branch, JobInput.commit, JobInput.ordinal)
+        .join(Job, Job.id == JobInput.job)
+        .where(*of_run, JobInput.branch != PINNED)
+    )
+    for repo, branch, commit, ordinal in session.execute(used):
+        chosen[repo, branch] = Version(ordinal or 0, commit or "")
+    published = (
+        select(Job.output_repo, Job.output_branch, Job.output_commit, Commit.ordinal)
+        .outerjoin(Commit, Commit.id == Job.output_commit)
+        .where(*of_run, Job.state == "success")
+    )
+    for repo, branch, commit, ordinal in session.execute(published):
+        chosen[repo, branch] = Version(ordinal or 0, commit or "")
     return chosen
+
+
+def _by_branch(commits: Mapping[str, str]) -> dict[BranchKey, str]:
+    """Commits chosen by hand: `{"images@master": "<commit id, or ancestry such as master^>"}`."""
+    found: dict[BranchKey, str] = {}
+    for name, commit in commits.items():
+        branch = parse_branch(name)
+        found[branch.repo, branch.ref] = commit.removeprefix(f"{branch.repo}@")
+    return found
 
 
 def _resolve(session: Session, leaves: Iterable[PfsInput], commits: Mapping[str, str]) -> dict[SourceKey, str]:

@@ -176,6 +176,7 @@ def upgrade() -> None:
         sa.Column("repo", ascii_key(128), nullable=False),
         sa.Column("branch", ascii_key(128), nullable=False),
         sa.Column("commit", ascii_key(32), nullable=True),
+        sa.Column("ordinal", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["job"], ["pachy_job.id"], name=op.f("fk_pachy_job_input_job"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job", "position", name=op.f("pk_pachy_job_input")),
     )

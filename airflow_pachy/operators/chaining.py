@@ -1,0 +1,64 @@
+"""Runs that start runs: after one commit comes the next, also when Airflow has lost its event.
+
+Several commits in quick succession may wake a DAG once only. So a stage that plans a job for one commit and sees
+more waiting asks Airflow for another run of its DAG. The run's id names the job before it, so that asking twice
+(after a retry, or by two stages) makes one run.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+CONF_KEY = "pachy"
+COMMITS_KEY = "commits"
+"""Key in a run's conf: commits to read, chosen by hand, by `repo@branch`."""
+
+log = logging.getLogger(__name__)
+
+
+def reads_in_order(context: Context) -> bool:
+    """Whether this run was started by data, by an asset event or by a run before it: then each commit has its turn.
+
+    Scheduled and manual runs read the newest commits.
+    """
+    run = context["dag_run"]
+    conf = run.conf or {}
+    return str(getattr(run.run_type, "value", run.run_type)) == "asset_triggered" or bool(conf.get(CONF_KEY))
+
+
+def commits_by_hand(context: Context) -> Mapping[str, str]:
+    """What the run's conf says is to be read: `{"commits": {"images@master": "<commit>"}}`. Raises `TypeError`."""
+    commits = (context["dag_run"].conf or {}).get(COMMITS_KEY) or {}
+    if not isinstance(commits, dict) or not all(isinstance(one, str) for pair in commits.items() for one in pair):
+        raise TypeError(
+            f"the run's conf has {COMMITS_KEY!r}: {commits!r}; write it as "
+            '{"commits": {"images@master": "<commit id or master^>"}}'
+        )
+    return commits
+
+
+def start_next_run(context: Context, job_id: str) -> str | None:
+    """Ask Airflow for the run that follows the one which planned `job_id`; returns its id, or None if it said no."""
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+
+    dag_id, run_id = context["ti"].dag_id, f"after__{job_id}"
+    message: dict[str, Any] = {"conf": {CONF_KEY: {"after": job_id}}, "reset_dag_run": False}
+    try:
+        answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, **message))
+    except Exception as error:  # noqa: BLE001 - whatever Airflow's channel raises: this job is worth more than the next
+        log.warning("Could not start run %s of %s (%s); the next commit's event will", run_id, dag_id, error)
+        return None
+    if isinstance(answer, ErrorResponse):
+        if answer.error.name != "DAGRUN_ALREADY_EXISTS":
+            log.warning("Airflow did not start run %s of %s: %s", run_id, dag_id, answer.error)
+            return None
+        return run_id
+    log.info("More commits are waiting: run %s will process the next", run_id)
+    return run_id
