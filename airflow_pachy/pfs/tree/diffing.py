@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airflow_pachy.pfs.tree.ranges import Slice
 from airflow_pachy.pfs.tree.rows import entries_of
+from airflow_pachy.pfs.tree.schema import LEAF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.tree.node import Child
     from airflow_pachy.pfs.tree.nodes import NodeStore
     from airflow_pachy.pfs.tree.refs import NodeRef
+
+
+_IDENTITY = ["hash", "size", "executable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,20 @@ class TreeDiff:
 
 def diff_trees(nodes: NodeStore, new: NodeRef | None, old: NodeRef | None, start: str, end: str) -> Iterator[TreeDiff]:
     """Differences of paths in `[start, end)`, in path order."""
+    for came, went in diff_tables(nodes, new, old, start, end):
+        fresh = {entry.path: entry for entry in entries_of(came)}
+        former = {entry.path: entry for entry in entries_of(went)}
+        for path in sorted(fresh.keys() | former.keys()):
+            yield TreeDiff(path, fresh.get(path), former.get(path))
+
+
+def diff_tables(
+    nodes: NodeStore, new: NodeRef | None, old: NodeRef | None, start: str, end: str
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """The same as columns: rows that only `new` has, and rows that only `old` has, for one range of keys after another.
+
+    A file that was changed is in both tables of one pair.
+    """
     if (new.id if new else None) == (old.id if old else None):
         return
     fresh, former = _Side(nodes, new, start, end), _Side(nodes, old, start, end)
@@ -38,7 +58,9 @@ def diff_trees(nodes: NodeStore, new: NodeRef | None, old: NodeRef | None, start
         reach = min((key for key in (fresh.open_leaf(), former.open_leaf()) if key is not None), default=None)
         if reach is None:
             return
-        yield from _compare(fresh.take(reach), former.take(reach))
+        came, went = _compare(fresh.take(reach), former.take(reach))
+        if came.num_rows or went.num_rows:
+            yield came, went
 
 
 def _drop_equal(one: _Side, other: _Side) -> None:
@@ -111,26 +133,21 @@ class _Side:
             self._stack.clear()
 
 
-def _compare(new: Slice | None, old: Slice | None) -> Iterator[TreeDiff]:
-    """Differences of two runs of rows, by identity; only rows that differ become entries."""
-    fresh, former = _identities(new), _identities(old)
-    changed = sorted(fresh.items() ^ former.items())
-    paths = list(dict.fromkeys(path for path, _ in changed))
-    came, went = _entries(new, paths), _entries(old, paths)
-    for path in paths:
-        yield TreeDiff(path, came.get(path), went.get(path))
+def _compare(new: Slice | None, old: Slice | None) -> tuple[pa.Table, pa.Table]:
+    """What two runs of rows have that the other has not, by identity."""
+    came, went = _rows(new), _rows(old)
+    if not came.num_rows or not went.num_rows:
+        return came, went
+    places: Any = pc.index_in(came["path"], value_set=went["path"].combine_chunks())
+    twins = went.select(_IDENTITY).take(places)
+    same = np.ones(came.num_rows, np.bool_)
+    for name in _IDENTITY:
+        fill: Any = pc.fill_null
+        same &= fill(pc.equal(came[name], twins[name]), False).to_numpy()
+    kept = np.ones(went.num_rows, np.bool_)
+    kept[places.to_numpy()[same].astype(np.int64)] = False
+    return came.filter(pa.array(~same)), went.filter(pa.array(kept))
 
 
-def _identities(rows: Slice | None) -> dict[str, tuple[bytes, int, bool]]:
-    if rows is None:
-        return {}
-    table = rows.leaf.table[rows.start : rows.end]
-    columns = [table[name].to_pylist() for name in ("hash", "size", "executable")]
-    return dict(zip(rows.keys(), zip(*columns, strict=True), strict=True))
-
-
-def _entries(rows: Slice | None, paths: list[str]) -> dict[str, Entry]:
-    if rows is None:
-        return {}
-    places = [place for path in paths if rows.leaf.has(place := rows.leaf.bisect(path), path)]
-    return {entry.path: entry for entry in entries_of(rows.leaf.table.take(pa.array(places, pa.int64())))}
+def _rows(rows: Slice | None) -> pa.Table:
+    return LEAF.empty_table() if rows is None else rows.leaf.table[rows.start : rows.end]

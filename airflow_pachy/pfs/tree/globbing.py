@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_pachy.pfs.tree.conflicts import with_ancestors
 from airflow_pachy.pfs.tree.found import Directory, File
+from airflow_pachy.pfs.tree.node import bisect
 from airflow_pachy.pfs.tree.ranges import Slice, prefix_end, totals, walk
 from airflow_pachy.pfs.tree.rows import entries_of
+from airflow_pachy.pfs.tree.schema import single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +27,15 @@ if TYPE_CHECKING:
 
 def matches_of(nodes: NodeStore, root: NodeRef, glob: Glob, start: str) -> Iterator[File | Directory]:
     """Files and directories that `glob` matches, from the sort key `start` on, in path order, without the root."""
+    for found in match_tables(nodes, root, glob, start):
+        if isinstance(found, Directory):
+            yield found
+        else:
+            yield from map(File, entries_of(found))
+
+
+def match_tables(nodes: NodeStore, root: NodeRef, glob: Glob, start: str) -> Iterator[pa.Table | Directory]:
+    """The same with files as rows of leaves, as many at a time as lie together."""
     search = _Search(nodes, root, glob, start)
     prefix = glob.literal_prefix
     for part in walk(nodes, root, max(prefix, start), prefix_end(prefix), fold=_one_match_at_most(glob.depth)):
@@ -45,22 +57,21 @@ class _Search:
     start: str
     seen: str = ""
 
-    def in_slice(self, part: Slice) -> Iterator[File | Directory]:
+    def in_slice(self, part: Slice) -> Iterator[pa.Table | Directory]:
         """Matches among the rows and the directories above them."""
         rows = pa.array(_matching_rows(part, self.glob), pa.int64())
-        paths: list[str] = part.leaf.keys.take(rows).to_pylist()
-        keys = part.keys()
-        waiting = iter(self.directories({path.rpartition("/")[0] for path in keys}))
-        entries = entries_of(part.leaf.table.take(rows))
-        directory = next(waiting, None)
-        for path in paths:
-            while directory is not None and f"{directory.path}/" < path:
-                yield directory
-                directory = next(waiting, None)
-            yield File(next(entries))
-        if directory is not None:
+        table = part.leaf.table.take(rows)
+        keys = single(table.column(0))
+        place = 0
+        above = {path.rpartition("/")[0] for path in part.leaf.keys[part.start : part.end].to_pylist()}
+        for directory in self.directories(above):
+            end = bisect(keys, f"{directory.path}/", place)
+            if end > place:
+                yield table[place:end]
             yield directory
-            yield from waiting
+            place = end
+        if place < table.num_rows:
+            yield table[place:]
 
     def directories(self, names: Iterable[str]) -> Iterator[Directory]:
         """Those of the directories, and of the ones above, that match and were not met before."""
@@ -88,11 +99,11 @@ def _ancestor(path: str, depth: int) -> str:
     return "/".join(segments[:depth]) if len(segments) > depth else ""
 
 
-def _matching_rows(part: Slice, glob: Glob) -> list[int]:
+def _matching_rows(part: Slice, glob: Glob) -> Any:
     keys = part.leaf.keys[part.start : part.end]
     if glob.linear_regex is not None:
         nonzero: Any = pc.indices_nonzero
         hits = pc.match_substring_regex(keys, glob.linear_regex)
-        return [part.start + row for row in nonzero(hits).to_pylist()]
+        return part.start + nonzero(hits).to_numpy().astype(np.int64)
     fullmatch = glob.regex.fullmatch
     return [part.start + row for row, key in enumerate(keys.to_pylist()) if fullmatch(key)]

@@ -34,8 +34,14 @@ def apply_changes(
     nodes: NodeStore, root: NodeRef | None, changes: Iterable[Change], layout: Layout, check: ConflictCheck
 ) -> NodeRef | None:
     """The root of the tree with `changes` (in path order) applied; the same `root` if they change nothing."""
+    return lift(nodes, root, LevelEdit(nodes, root, 0, layout, check).run(leaf_edits(changes)), layout, check)
+
+
+def lift(
+    nodes: NodeStore, root: NodeRef | None, touched: dict[str, Child | None], layout: Layout, check: ConflictCheck
+) -> NodeRef | None:
+    """The root above leaves of which some were `touched`, see `LevelEdit.run`."""
     level = 0
-    touched = _LevelEdit(nodes, root, level, layout, check).run(leaf_edits(changes))
     while touched:
         if root is None or root.level <= level:
             tops: dict[str, Child | None] = {} if root is None else {(top := nodes.span(root)).last: top}
@@ -45,7 +51,7 @@ def apply_changes(
             root, touched = None, dict(tops)
         level += 1
         edits = (Edit(key, touched[key]) for key in sorted(touched))
-        touched = _LevelEdit(nodes, root, level, layout, check).run(edits)
+        touched = LevelEdit(nodes, root, level, layout, check).run(edits)
     return root
 
 
@@ -56,7 +62,7 @@ def _lowest(nodes: NodeStore, root: NodeRef) -> NodeRef:
     return root
 
 
-class _LevelEdit:
+class LevelEdit:
     """Edits of one level of one tree."""
 
     def __init__(

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 PAST_EVERY_KEY = "\U0010ffff" * 1025  # longer than any file system lets a path be, of the last code point
 
 
+def bisect(keys: Any, key: str, low: int = 0) -> int:
+    """Number of keys of an ascending string column that are below `key`; the first `low` are known to be."""
+    high = len(keys)
+    while low < high:
+        middle = (low + high) // 2
+        if keys[middle].as_py() < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 class Child(NamedTuple):
     """A child of an inner node: its reference and the range of keys that it holds."""
 
@@ -47,15 +59,7 @@ class Node:
 
     def bisect(self, key: str) -> int:
         """Number of keys below `key`."""
-        low, high = 0, len(self.keys)
-        keys = self.keys
-        while low < high:
-            middle = (low + high) // 2
-            if keys[middle].as_py() < key:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return bisect(self.keys, key)
 
     def has(self, position: int, key: str) -> bool:
         """Whether the row at `position` has this key."""

@@ -7,20 +7,24 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from airflow_pachy.errors import PathNotFound
+from airflow_pachy.pfs.tree.bulk import RowChanges, concat_rows, find_rows, merge_tables
 from airflow_pachy.pfs.tree.conflicts import ConflictCheck
-from airflow_pachy.pfs.tree.diffing import TreeDiff, diff_trees
+from airflow_pachy.pfs.tree.diffing import TreeDiff, diff_tables, diff_trees
 from airflow_pachy.pfs.tree.found import Directory, File
 from airflow_pachy.pfs.tree.glob import compile_glob
-from airflow_pachy.pfs.tree.globbing import matches_of
+from airflow_pachy.pfs.tree.globbing import match_tables, matches_of
 from airflow_pachy.pfs.tree.listing import children_of
 from airflow_pachy.pfs.tree.merge import apply_changes, iterate_levels
+from airflow_pachy.pfs.tree.node import PAST_EVERY_KEY
 from airflow_pachy.pfs.tree.nodes import NodeStore
 from airflow_pachy.pfs.tree.ranges import Slice, prefix_end, totals, walk
-from airflow_pachy.pfs.tree.rows import entries_of
+from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
 from airflow_pachy.pfs.tree.splitter import FORMAT_1, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
 
     from airflow_pachy.pfs.objects.store import ObjectStore
     from airflow_pachy.pfs.tree.cache import NodeCache
@@ -118,6 +122,15 @@ class Tree:
             start = "" if after is None else self._following(after)
             yield from matches_of(self._nodes, self.root, glob, start)
 
+    def glob_tables(self, pattern: str) -> Iterator[pa.Table | Directory]:
+        """The same with files as rows of leaves (see `schema.LEAF`), as many at a time as lie together."""
+        glob = compile_glob(pattern)
+        if self.root is not None and not glob.is_root and not glob.is_literal:
+            yield from match_tables(self._nodes, self.root, glob, "")
+            return
+        for found in self.glob(pattern):
+            yield found if isinstance(found, Directory) else leaf_table([found.entry])
+
     def hash_of(self, path: str) -> bytes:
         """32 bytes that change when anything at or below `path` does: a file's content hash; for a directory
         BLAKE3 over the files below. Raises `PathNotFound`."""
@@ -155,6 +168,33 @@ class Tree:
         root = apply_changes(self._nodes, self.root, changes, self._layout, check)
         tree = Tree(self._nodes.store, root, self._nodes.cache, layout=self._layout)
         check.finish(tree)
+        return tree
+
+    def tables(self, *, after: str = "") -> Iterator[pa.Table]:
+        """All rows as columns (see `schema.LEAF`), a leaf at a time; `after` is exclusive."""
+        for part in walk(self._nodes, self.root, f"{after}\0" if after else "", PAST_EVERY_KEY):
+            if isinstance(part, Slice):
+                yield part.leaf.table[part.start : part.end]
+
+    def find(self, keys: Any) -> pa.Table:
+        """The rows of those of `keys` (a string column, ascending) that are here; opens the leaves they lie in."""
+        return concat_rows(find_rows(self._nodes, self.root, keys))
+
+    def diff_tables(self, older: Tree) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """`diff` as columns: rows that are not in `older`, and rows of `older` that are not here, range by range."""
+        return diff_tables(self._nodes, self.root, older.root, "", PAST_EVERY_KEY)
+
+    def merge(self, removed: Any, added: pa.Table, *, keys_are_paths: bool = True) -> Tree:
+        """`apply` for columns: without the rows of `removed` (a string column, ascending), with those of `added`.
+
+        `added` has the columns of `schema.LEAF`, ascending by path. Raises `InvalidArgument` for another order, and
+        `PathConflict` unless `keys_are_paths` says that keys with slashes mean nothing.
+        """
+        check = ConflictCheck() if keys_are_paths else None
+        root = merge_tables(self._nodes, self.root, RowChanges(removed, added), self._layout, check)
+        tree = Tree(self._nodes.store, root, self._nodes.cache, layout=self._layout)
+        if check is not None:
+            check.finish(tree)
         return tree
 
     def nodes(self) -> Iterator[NodeRef]:

@@ -1,0 +1,115 @@
+"""What a tree does with columns of rows is what it does with single entries."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_pachy.errors import InvalidArgument, PathConflict
+from airflow_pachy.pfs.objects import MemoryStore
+from airflow_pachy.pfs.tree import Directory, Layout, NodeCache, Put, Remove, Tree, sorted_changes
+from airflow_pachy.pfs.tree.entries import Content, Entry
+from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
+
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SMALL = Layout(leaf_target=8, inner_target=4)
+
+keys = st.builds(
+    lambda folder, number: f"{folder}{number}", st.sampled_from(["", "!", "a/", "a/b/", "é"]), st.integers(0, 60)
+)
+versions = st.dictionaries(keys, st.integers(0, 2), max_size=60)
+
+
+def entry(key, version):
+    body = bytes([version])
+    return Entry(key, Content(bytes([version]) * 32, 1, (), body), executable=version == 2)
+
+
+def put(files):
+    return [entry(key, files[key]) for key in sorted(files)]
+
+
+def tree_of(files, store=None):
+    return Tree(store or MemoryStore(), None, NodeCache(), layout=SMALL).apply(map(Put, put(files)))
+
+
+def column(wanted):
+    return pa.array(sorted(wanted), pa.string())
+
+
+@FEW
+@given(versions, versions, st.sets(keys, max_size=60))
+def test_merging_columns_is_applying_changes(files, added, removed):
+    tree = tree_of(files)
+    merged = tree.merge(column(removed), leaf_table(put(added)))
+    changes = [*map(Remove, sorted(removed)), *map(Put, put(added))]
+    applied = tree.apply(sorted_changes(changes))
+    assert list(merged.entries()) == list(applied.entries())
+    assert (merged.root and merged.root.id) == (applied.root and applied.root.id)
+
+
+@FEW
+@given(versions, versions)
+def test_merging_many_rows_is_applying_them(files, added):
+    # More than the few that are looked for one by one.
+    more = {f"z{number:04d}": number % 3 for number in range(200)}
+    tree = tree_of(files | more)
+    gone = [key for number, key in enumerate(sorted(more)) if number % 2]
+    merged = tree.merge(column(gone), leaf_table(put(added)))
+    rest = {key: version for key, version in (files | more | added).items() if key not in gone or key in added}
+    assert list(merged.entries()) == put(rest)
+    assert (merged.root and merged.root.id) == (tree_of(rest).root and tree_of(rest).root.id)
+
+
+@FEW
+@given(versions, st.sets(keys, max_size=60))
+def test_found_rows_are_those_that_are_there(files, wanted):
+    found = tree_of(files).find(column(wanted))
+    assert list(entries_of(found)) == [entry(key, files[key]) for key in sorted(wanted & files.keys())]
+
+
+@FEW
+@given(versions, versions)
+def test_a_difference_in_columns_is_the_difference(new, old):
+    store = MemoryStore()
+    newer, older = tree_of(new, store), tree_of(old, store)
+    came, went = [], []
+    for more, less in newer.diff_tables(older):
+        came += entries_of(more)
+        went += entries_of(less)
+    differences = list(newer.diff(older))
+    assert came == [one.new for one in differences if one.new]
+    assert went == [one.old for one in differences if one.old]
+    assert {one.path for one in differences} == {key for key in new.keys() | old.keys() if new.get(key) != old.get(key)}
+
+
+@FEW
+@given(versions, st.sampled_from(["/*", "/**", "/a/*", "/a/1", "/", "/!(a)"]))
+def test_matches_in_columns_are_the_matches(files, pattern):
+    tree = tree_of(files)
+    found = []
+    for piece in tree.glob_tables(pattern):
+        found += [piece.path] if isinstance(piece, Directory) else piece["path"].to_pylist()
+    assert found == [one.path for one in tree.glob(pattern)]
+
+
+def test_all_rows_come_leaf_by_leaf():
+    tree = tree_of({f"{number:03d}": 0 for number in range(100)})
+    assert [path for table in tree.tables(after="041") for path in table["path"].to_pylist()] == [
+        f"{number:03d}" for number in range(42, 100)
+    ]
+
+
+def test_rows_out_of_order_are_refused():
+    tree = tree_of({"a": 0})
+    with pytest.raises(InvalidArgument, match="order of their keys"):
+        tree.merge(pa.array(["b", "a"]), leaf_table([]))
+    with pytest.raises(InvalidArgument, match="each key once"):
+        tree.merge(column([]), leaf_table([entry("b", 0), entry("b", 1)]))
+
+
+def test_a_file_is_no_directory_unless_keys_are_no_paths():
+    tree = tree_of({"a/1": 0})
+    with pytest.raises(PathConflict):
+        tree.merge(column([]), leaf_table([entry("a", 0)]))
+    assert len(tree.merge(column([]), leaf_table([entry("a", 0)]), keys_are_paths=False)) == 2
