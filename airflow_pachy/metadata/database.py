@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool, Pool, StaticPool
 
 from airflow_pachy.errors import InvalidArgument, MetadataUnavailable, SchemaMismatch
+from airflow_pachy.metadata import removed as _removed  # noqa: F401 - registers what happens when commits go
 from airflow_pachy.metadata.urls import is_memory, parse_url, redacted
 from airflow_pachy.metadata.version import HEAD_REVISION, stored_revision
 

@@ -17,6 +17,7 @@ NAME_LENGTH = 128
 ID_LENGTH = 32
 AIRFLOW_ID_LENGTH = 250
 PRINCIPAL_LENGTH = 250
+OBJECT_LENGTH = 128
 
 # Constraint names must be the same on every backend, else migrations cannot address them.
 NAMING = {
@@ -35,7 +36,10 @@ class Base(DeclarativeBase):
 
 
 class Repo(Base):
-    """A named, versioned collection of files."""
+    """A named, versioned collection of files.
+
+    `keep_last` and `keep_days` say which commits keep their data (see `pfs.upkeep.retention`); None: all do.
+    """
 
     __tablename__ = "pachy_repo"
 
@@ -44,6 +48,8 @@ class Repo(Base):
     labels: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     created: Mapped[datetime] = mapped_column(UtcDateTime)
     author: Mapped[str | None] = mapped_column(utf8_key(PRINCIPAL_LENGTH))
+    keep_last: Mapped[int | None] = mapped_column()
+    keep_days: Mapped[int | None] = mapped_column()
 
 
 class Branch(Base):
@@ -279,15 +285,37 @@ class DatumSet(Base):
 class StoredObject(Base):
     """Where the bytes of a large chunk lie, so that later commits need not store them again.
 
-    `hash` is the chunk's content hash in hex, `segments` the tree's own form of them as JSON.
+    `hash` is the chunk's content hash in hex; its bytes are `[position, position + size_bytes)` of `object`. `used` is
+    when somebody last relied on the row: garbage collection keeps the object for a while after that, and otherwise
+    deletes the row before the object.
     """
 
     __tablename__ = "pachy_object"
 
     hash: Mapped[str] = mapped_column(ascii_key(64), primary_key=True)
+    object: Mapped[str] = mapped_column(ascii_key(OBJECT_LENGTH), index=True)
+    position: Mapped[int] = mapped_column(BigInteger)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    segments: Mapped[list[Any]] = mapped_column(JSON)
     created: Mapped[datetime] = mapped_column(UtcDateTime)
+    used: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RemovedTree(Base):
+    """What a removed or forgotten commit led to: kept from garbage collection for as long as a writer may take.
+
+    Whoever reads a commit may build on it (copy from it, skip an upload because it has the bytes) although it is
+    removed meanwhile. `what` is a NodeRef, or the key of a batch of changes of a commit that was open; `position`
+    tells them apart: 0 is the tree, n the batch n. `metadata.removed` writes these rows, garbage collection deletes
+    them.
+    """
+
+    __tablename__ = "pachy_removed_tree"
+
+    commit: Mapped[str] = mapped_column(ascii_key(ID_LENGTH), primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    repo: Mapped[str] = mapped_column(ascii_key(NAME_LENGTH))
+    what: Mapped[str] = mapped_column(long_text())
+    removed: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class Grant(Base):

@@ -57,11 +57,28 @@ def upgrade() -> None:
     op.create_table(
         "pachy_object",
         sa.Column("hash", ascii_key(64), nullable=False),
+        sa.Column("object", ascii_key(128), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("segments", sa.JSON(), nullable=False),
         sa.Column("created", UtcDateTime(), nullable=False),
+        sa.Column("used", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_pachy_object")),
     )
+    with op.batch_alter_table("pachy_object", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_pachy_object_object"), ["object"], unique=False)
+
+    op.create_table(
+        "pachy_removed_tree",
+        sa.Column("commit", ascii_key(32), nullable=False),
+        sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("repo", ascii_key(128), nullable=False),
+        sa.Column("what", long_text(), nullable=False),
+        sa.Column("removed", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("commit", "position", name=op.f("pk_pachy_removed_tree")),
+    )
+    with op.batch_alter_table("pachy_removed_tree", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_pachy_removed_tree_removed"), ["removed"], unique=False)
+
     op.create_table(
         "pachy_pipeline",
         sa.Column("name", ascii_key(128), nullable=False),
@@ -85,6 +102,8 @@ def upgrade() -> None:
         sa.Column("labels", sa.JSON(), nullable=True),
         sa.Column("created", UtcDateTime(), nullable=False),
         sa.Column("author", utf8_key(250), nullable=True),
+        sa.Column("keep_last", sa.Integer(), nullable=True),
+        sa.Column("keep_days", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_pachy_repo")),
     )
     op.create_table(
@@ -282,6 +301,13 @@ def downgrade() -> None:
     op.drop_table("pachy_branch")
     op.drop_table("pachy_repo")
     op.drop_table("pachy_pipeline")
+    with op.batch_alter_table("pachy_removed_tree", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_pachy_removed_tree_removed"))
+
+    op.drop_table("pachy_removed_tree")
+    with op.batch_alter_table("pachy_object", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_pachy_object_object"))
+
     op.drop_table("pachy_object")
     with op.batch_alter_table("pachy_job", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_pachy_job_state"))
