@@ -127,11 +127,17 @@ def grant_creator(session: Session, repo: str, principal: str | None) -> None:
         session.add(Grant(repo=repo, principal=principal, role=str(Role.OWNER)))
 
 
-def require(root: Root, repo: str, role: Role) -> None:
-    """Raise `Denied` unless the caller has the role on the repo; one that does not exist is for others to tell."""
+def require(root: Root, repo: str, role: Role, session: Session | None = None) -> None:
+    """Raise `Denied` unless the caller has the role on the repo; one that does not exist is for others to tell.
+
+    With `session` the grants are read inside the caller's transaction.
+    """
     if root.principal is None:
         return
-    with root.metadata.reader() as session:
+    if session is None:
+        with root.metadata.reader() as own:
+            grants = _grants(own, repo)
+    else:
         grants = _grants(session, repo)
     _require(root, repo, grants, role)
 

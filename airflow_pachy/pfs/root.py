@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A root in an object store with the metadata database that belongs to it; `groups` are those of `principal`."""
+    """A root in an object store with the metadata database that belongs to it; `groups` also count as `principal`."""
 
     store: ObjectStore
     metadata: Metadata

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from airflow_pachy.metadata import Metadata
-from airflow_pachy.pfs.access import parse_caller
+from airflow_pachy.pfs.access import check_principal, parse_caller
 from airflow_pachy.pfs.client.guard import guard
 from airflow_pachy.pfs.content import ContentReader, ContentWriter
 from airflow_pachy.pfs.files import Files
@@ -87,6 +88,17 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def acting_as(self, *identities: str) -> Self:
+        """The same root for the same principal, which may also do what these identities (`pipeline:edges`) may.
+
+        The original is the one to close. An administrator needs nobody else's rights, so gets the same client.
+        """
+        root = self._root
+        if root.principal is None:
+            return self
+        known = [check_principal(one) for one in identities]
+        return type(self)(replace(root, groups=tuple(dict.fromkeys([*root.groups, *known]))))
 
     # For the layers above
 

@@ -61,7 +61,7 @@ class Needs:
             return
         values = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
         for repo in dict.fromkeys(as_address(root, one).repo for one in values):
-            require(root, repo, self.role)
+            require(root, repo, self.role, arguments.get("session"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     # The client itself. `tree` is how pipelines read; the rest reaches nothing without an address from elsewhere.
     "open": FREE,
     "close": FREE,
+    "acting_as": FREE,
     "tree": _reads("commit"),
     "new_content_writer": FREE,
     # Repos. Whoever changes a description writes; a repo that is not there yet has no grants.

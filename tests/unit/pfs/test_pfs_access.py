@@ -136,6 +136,19 @@ def test_groups_and_all_users_count(ada, as_):
     assert as_("robot:ci").get_file("images@master:/x") == b"x"
 
 
+def test_a_client_can_act_for_a_pipeline(ada, as_):
+    ada.grant("images", "pipeline:edges", "READER")
+    bob = as_("user:bob")
+    assert bob.acting_as("pipeline:edges").get_file("images@master:/a.png") == b"png"
+    with pytest.raises(Denied, match=r"user:bob \(also as pipeline:edges\) may not write"):
+        bob.acting_as("pipeline:edges").put_file("images@master:/b", b"b")
+    with pytest.raises(Denied):
+        bob.get_file("images@master:/a.png")
+    with pytest.raises(InvalidArgument):
+        bob.acting_as("edges")
+    assert as_(None).acting_as("pipeline:edges").principal is None
+
+
 def test_every_repo_is_listed_with_the_callers_role(ada, as_):
     as_(None).create_repo("open")
     ada.grant("images", "user:bob", "READER")
@@ -249,5 +262,6 @@ def test_verbs_without_a_rule_are_refused_to_principals(ada, as_, monkeypatch):
 
 def test_free_verbs_are_few():
     assert {name for name, rules in RULES.items() if rules == FREE} == {
-        "open", "close", "new_content_writer", "inspect_repo", "list_repos", "publish_output_commit", "grant",
+        "open", "close", "acting_as", "new_content_writer", "inspect_repo", "list_repos",
+        "publish_output_commit", "grant",
     }  # fmt: skip
