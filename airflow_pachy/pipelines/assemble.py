@@ -62,6 +62,7 @@ def assemble_job(pfs: Pfs, job_id: str) -> JobInfo:
     job = _resume(pfs, job_id)
     if job.state == "success":
         return describe_job(job)
+    pfs = pfs.acting_as(f"pipeline:{job.pipeline}")
     settlement = settle(pfs, job)
     if not settlement.complete:
         raise _datums_failed(pfs, job, settlement)

@@ -41,6 +41,7 @@ def plan_job(pfs: Pfs, request: JobRequest) -> JobPlan:
     Raises `RepoNotFound`, `BranchNotFound`, `CommitNotFound` for inputs that cannot be read, `Conflict` when the output
     branch holds somebody else's commit.
     """
+    pfs = pfs.acting_as(f"pipeline:{request.spec.name}")
     pipeline = register_pipeline(pfs, request.spec, request.author)
     opened = open_job(pfs, request, pipeline)
     if opened.done:

@@ -70,5 +70,8 @@ def _make_output(pfs: Pfs, spec: PipelineSpec) -> None:
         # Another stage or user may make it meanwhile: that is all we want.
         with suppress(AlreadyExists):
             pfs.create_repo(spec.output_repo, description=spec.description or f"Output of pipeline {spec.name}.")
+            if pfs.principal is not None:
+                # Whoever runs the pipeline next time may write what it writes.
+                pfs.grant(spec.output_repo, f"pipeline:{spec.name}", "WRITER")
     if known != upstream:
         pfs.create_branch(spec.output, provenance=sorted(upstream))
