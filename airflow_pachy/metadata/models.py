@@ -233,6 +233,8 @@ class Job(Base):
     datums: Mapped[str | None] = mapped_column(long_text())
     parts: Mapped[str | None] = mapped_column(long_text())
     reprocess: Mapped[bool] = mapped_column(Boolean(create_constraint=False), default=False)
+    listing: Mapped[str | None] = mapped_column(ascii_key(ID_LENGTH))
+    deadline: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started: Mapped[datetime] = mapped_column(UtcDateTime)
     finished: Mapped[datetime | None] = mapped_column(UtcDateTime)
     heartbeat: Mapped[datetime | None] = mapped_column(UtcDateTime)

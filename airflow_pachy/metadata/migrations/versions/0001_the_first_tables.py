@@ -40,6 +40,8 @@ def upgrade() -> None:
         sa.Column("datums", long_text(), nullable=True),
         sa.Column("parts", long_text(), nullable=True),
         sa.Column("reprocess", sa.Boolean(), nullable=False),
+        sa.Column("listing", ascii_key(32), nullable=True),
+        sa.Column("deadline", UtcDateTime(), nullable=True),
         sa.Column("started", UtcDateTime(), nullable=False),
         sa.Column("finished", UtcDateTime(), nullable=True),
         sa.Column("heartbeat", UtcDateTime(), nullable=True),
