@@ -9,6 +9,7 @@ so memory stays bounded however large the commit grows.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import PathConflict
@@ -159,7 +160,8 @@ def rebase(base: Tree, mine: Tree, theirs: Tree) -> tuple[Tree, list[str]]:
     both: list[str] = []
 
     def changes() -> Iterator[Change]:
-        for diff in mine.diff(base):
+        # Attributes of directories (their paths begin with NUL) sort first.
+        for diff in chain(mine.diff(base, "\0"), mine.diff(base)):
             now = theirs.get(diff.path)
             if not _same(now, diff.old) and not _same(now, diff.new) and len(both) < 10:
                 both.append(diff.path)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.tree.nodes import NodeStore
     from airflow_pachy.pfs.tree.refs import NodeRef
 
+# No file's path holds a NUL. Rows that begin with one are attributes of directories; all of them sort before this.
+FIRST_PATH = "\x01"
 _FIRST_ROWS = 64
 _MOST_ROWS = 4096
 

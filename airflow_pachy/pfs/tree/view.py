@@ -17,7 +17,7 @@ from airflow_pachy.pfs.tree.listing import children_of
 from airflow_pachy.pfs.tree.merge import apply_changes, iterate_levels
 from airflow_pachy.pfs.tree.node import PAST_EVERY_KEY
 from airflow_pachy.pfs.tree.nodes import NodeStore
-from airflow_pachy.pfs.tree.ranges import Slice, prefix_end, totals, walk
+from airflow_pachy.pfs.tree.ranges import FIRST_PATH, Slice, prefix_end, totals, walk
 from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
 from airflow_pachy.pfs.tree.splitter import FORMAT_1, Layout
 
@@ -36,6 +36,8 @@ class Tree:
     """The files of one commit. Thread-safe; reading opens only the nodes that the answer needs.
 
     `root` is None for a tree without files. Any method may raise `Corrupt` or the store's errors.
+    Rows whose path begins with NUL are attributes of directories; they are reached by asking for exactly that: with
+    `get`, or with a prefix that begins with NUL.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Tree:
 
     def __len__(self) -> int:
         """Number of files."""
-        return 0 if self.root is None else self.root.rows
+        return 0 if self.root is None else self.root.rows - self._attributes()[0]
 
     def __bool__(self) -> bool:
         # A tree without files is still a tree: `if tree` must not depend on its length.
@@ -56,7 +58,7 @@ class Tree:
     @property
     def size_bytes(self) -> int:
         """Total size of all files."""
-        return 0 if self.root is None else self.root.bytes
+        return 0 if self.root is None else self.root.bytes - self._attributes()[1]
 
     def get(self, path: str) -> Entry | None:
         """The file at `path`, or None."""
@@ -71,7 +73,7 @@ class Tree:
 
     def entries(self, prefix: str = "", *, after: str | None = None, reverse: bool = False) -> Iterator[Entry]:
         """Files whose path starts with `prefix` (a plain string), in path order; `after` is exclusive."""
-        start, end = prefix, prefix_end(prefix)
+        start, end = prefix or FIRST_PATH, prefix_end(prefix)
         if after is not None:
             start, end = (start, min(end, after)) if reverse else (max(start, after + "\0"), end)
         for part in walk(self._nodes, self.root, start, end, reverse=reverse):
@@ -99,7 +101,7 @@ class Tree:
         A directory sorts as if its path ended with a slash. Nothing for a path that is no directory.
         """
         prefix = f"{directory}/" if directory else ""
-        start = prefix if after is None else self._behind(after)
+        start = (prefix or FIRST_PATH) if after is None else self._behind(after)
         if reverse and after is not None:
             yield from self._list_before(prefix, after)
             return
@@ -119,14 +121,14 @@ class Tree:
             if found is not None and (after is None or found.path > after):
                 yield found
         elif self.root is not None:
-            start = "" if after is None else self._following(after)
+            start = FIRST_PATH if after is None else self._following(after)
             yield from matches_of(self._nodes, self.root, glob, start)
 
     def glob_tables(self, pattern: str) -> Iterator[pa.Table | Directory]:
         """The same with files as rows of leaves (see `schema.LEAF`), as many at a time as lie together."""
         glob = compile_glob(pattern)
         if self.root is not None and not glob.is_root and not glob.is_literal:
-            yield from match_tables(self._nodes, self.root, glob, "")
+            yield from match_tables(self._nodes, self.root, glob, FIRST_PATH)
             return
         for found in self.glob(pattern):
             yield found if isinstance(found, Directory) else leaf_table([found.entry])
@@ -156,7 +158,7 @@ class Tree:
 
     def diff(self, older: Tree, prefix: str = "") -> Iterator[TreeDiff]:
         """Files that differ from `older` in content or exec bit, in path order, of paths that start with `prefix`."""
-        return diff_trees(self._nodes, self.root, older.root, prefix, prefix_end(prefix))
+        return diff_trees(self._nodes, self.root, older.root, prefix or FIRST_PATH, prefix_end(prefix))
 
     def apply(self, changes: Iterable[Change]) -> Tree:
         """A tree with the changes made, which must come in path order (`sorted_changes`); this one stays as it is.
@@ -172,7 +174,7 @@ class Tree:
 
     def tables(self, *, after: str = "") -> Iterator[pa.Table]:
         """All rows as columns (see `schema.LEAF`), a leaf at a time; `after` is exclusive."""
-        for part in walk(self._nodes, self.root, f"{after}\0" if after else "", PAST_EVERY_KEY):
+        for part in walk(self._nodes, self.root, f"{after}\0" if after else FIRST_PATH, PAST_EVERY_KEY):
             if isinstance(part, Slice):
                 yield part.leaf.table[part.start : part.end]
 
@@ -182,7 +184,7 @@ class Tree:
 
     def diff_tables(self, older: Tree) -> Iterator[tuple[pa.Table, pa.Table]]:
         """`diff` as columns: rows that are not in `older`, and rows of `older` that are not here, range by range."""
-        return diff_tables(self._nodes, self.root, older.root, "", PAST_EVERY_KEY)
+        return diff_tables(self._nodes, self.root, older.root, FIRST_PATH, PAST_EVERY_KEY)
 
     def merge(self, removed: Any, added: pa.Table, *, keys_are_paths: bool = True) -> Tree:
         """`apply` for columns: without the rows of `removed` (a string column, ascending), with those of `added`.
@@ -201,6 +203,10 @@ class Tree:
         """Every node of the tree, parents before children."""
         return iter(()) if self.root is None else iterate_levels(self._nodes, self.root)
 
+    def _attributes(self) -> tuple[int, int]:
+        """Number and bytes of the rows that are attributes of directories, not files."""
+        return totals(self._nodes, self.root, "", FIRST_PATH)
+
     def _behind(self, path: str) -> str:
         """The least key after everything at and below `path`."""
         return f"{path}0" if self.get(path) is None and self.has_prefix(f"{path}/") else f"{path}\0"
@@ -211,4 +217,4 @@ class Tree:
 
     def _list_before(self, prefix: str, after: str) -> Iterator[File | Directory]:
         limit = f"{after}/" if self.get(after) is None and self.has_prefix(f"{after}/") else after
-        return children_of(self._nodes, self.root, prefix, prefix, reverse=True, before=limit)
+        return children_of(self._nodes, self.root, prefix, prefix or FIRST_PATH, reverse=True, before=limit)
