@@ -7,7 +7,10 @@ settings from the environment:
     PACHY_SET_PLAN          the plan's key there
     PACHY_ATTEMPT           a name for this attempt, normally the pod's
     PACHY_STAGE_BYTES       how much may be staged on the volume at once
+    PACHY_KILL_GRACE_SECONDS  how long a command that is told to end may take (10)
     PACHY_S3_ENDPOINT       the S3 server, if it is not Amazon's; also PACHY_S3_REGION, PACHY_S3_ADDRESSING_STYLE
+    PACHY_S3_PATIENCE_SECONDS  how long to wait for an S3 server that has answered before (600)
+    PACHY_SIDECAR           set in a native sidecar, which must not end before the user's container has
     AWS_...                 credentials, found as boto3 finds them
 
 With `place`, the init container.
@@ -21,11 +24,11 @@ import signal
 import sys
 import threading
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_pachy.errors import InvalidArgument, PachyError
+from airflow_pachy.errors import InvalidArgument, PachyError, Unavailable
 from airflow_pachy.worker.outcome import DEFAULT_STAGE_BYTES, ExitCode, SetOutcome, WorkerOptions, new_attempt
 from airflow_pachy.worker.place import place
 from airflow_pachy.worker.shim import ShimRunner
@@ -53,29 +56,45 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         return 2
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    runner = ShimRunner(pfs)
+    outcome = _help(pfs, environment, stop)
+    _report(outcome)
+    if environment.get("PACHY_SIDECAR"):
+        # Kubernetes would start us again; it sends TERM once the user's container has read our exit code and ended.
+        stop.wait()
+    return outcome.exit_code
+
+
+def _help(pfs: Path, environment: Mapping[str, str], stop: threading.Event) -> SetOutcome:
+    """Process the set, and have the user's container end with the outcome's exit code, whatever happens."""
+    runner = ShimRunner(pfs, kill_grace_seconds=int(environment.get("PACHY_KILL_GRACE_SECONDS") or 10))
     outcome = SetOutcome(0, 0, 0, 0, ExitCode.HELPER_DEAD, "the helper broke, see its log")
     try:
+        if runner.succeeds_another:
+            # What the shim was told before is not known any more; records of what was done are in the bucket.
+            return replace(outcome, error="the helper container died and was restarted: see why in its last state")
         with runner:
             outcome = help_with_set(runner, environment, stop)
     except Exception:  # noqa: BLE001 - the user's container must learn of it, whatever it is
         traceback.print_exc()
     finally:
         runner.finish(outcome.exit_code)
-    _report(outcome)
-    return outcome.exit_code
+    return outcome
 
 
 def help_with_set(runner: ShimRunner, environment: Mapping[str, str], stop: threading.Event) -> SetOutcome:
     """Read the plan that the environment names, and process it."""
-    # Here, because the init container needs none of it: pyarrow and boto3 cost a second and 100 MiB.
+    # Here, because the init container needs none of it: pyarrow and botocore cost half a second and 100 MiB.
     from airflow_pachy.pfs.objects import open_store
+    from airflow_pachy.worker.patience import Patience, PatientStore
     from airflow_pachy.worker.plan import read_plan
     from airflow_pachy.worker.run import run_set
 
     try:
         s3 = {name: environment[variable] for variable, name in S3_SETTINGS.items() if variable in environment}
-        store = open_store(_required(environment, "PACHY_STORAGE"), s3=s3)
+        patience = Patience(
+            seconds=float(environment.get("PACHY_S3_PATIENCE_SECONDS") or 600), log=_say, given_up=stop.is_set
+        )
+        store = PatientStore(open_store(_required(environment, "PACHY_STORAGE"), s3=s3), patience)
         plan = read_plan(store, _required(environment, "PACHY_SET_PLAN"))
         options = WorkerOptions(
             attempt=environment.get("PACHY_ATTEMPT") or new_attempt(),
@@ -83,8 +102,14 @@ def help_with_set(runner: ShimRunner, environment: Mapping[str, str], stop: thre
             stop=stop,
         )
     except (PachyError, ValueError) as error:
-        return SetOutcome(0, 0, 0, 0, ExitCode.STAGING_FAILED, f"the set plan cannot be read: {error}")
+        code = ExitCode.STAGING_FAILED if isinstance(error, Unavailable) else ExitCode.MISCONFIGURED
+        return SetOutcome(0, 0, 0, 0, code, f"the set plan cannot be read: {error}")
     return run_set(store, plan, runner, options)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"pfs: {text}\n")
+    sys.stdout.flush()
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:
@@ -96,7 +121,7 @@ def _required(environment: Mapping[str, str], name: str) -> str:
 def _report(outcome: SetOutcome) -> None:
     """The outcome as JSON, in the log and as the container's termination message."""
     text = json.dumps({**asdict(outcome), "exit_code": int(outcome.exit_code)})
-    sys.stdout.write(f"pfs: set {text}\n")
+    _say(f"set {text}")
     if TERMINATION_LOG.exists():
         TERMINATION_LOG.write_text(text[:4096])
 

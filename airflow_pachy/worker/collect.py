@@ -55,7 +55,7 @@ def collect(staged: StagedDatum, trees: InputTrees, writer: ContentWriter, pfs_p
     `pfs_path` is what the user's code called the directory above `out`. Raises `BadOutput`, and the
     store's errors; the content is durable after `writer.flush()`.
     """
-    root_fd = os.open(staged.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    root_fd = os.open(staged.root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         return _Collection(staged, trees, writer, pfs_path, root_fd).run()
     finally:

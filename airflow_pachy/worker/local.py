@@ -134,10 +134,18 @@ class LocalSlot:
         if self._stopping.is_set():
             return Exit(128 + signal.SIGTERM, 0.0, stopped=True)
         prefix = f"[{command.datum[:12]}] " if self._name_lines else ""
-        self._log(f"{prefix}pfs: datum {command.datum} start")
+        label = f" ({command.label})" if command.label else ""
+        # Airflow's log view folds what lies between the markers; lines of several slots may be interleaved.
+        group = "" if self._name_lines else "::group::"
+        self._log(f"{prefix}{group}pfs: datum {command.datum} start{label}")
         output = OutputLog(lambda line: self._log(prefix + line))
         end = _Execution(self._launcher, command, output, self._stopping, self._kill_grace_seconds).follow()
         self._log(f"{prefix}pfs: datum {command.datum} end {end.code}")
+        if group:
+            self._log("::endgroup::")
+            if end.code:
+                said = f"ended with exit code {end.code}, see the group above"
+                self._log(f"pfs: datum {command.datum}{label} {said}")
         return end
 
     def close(self) -> None:

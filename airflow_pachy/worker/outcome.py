@@ -16,6 +16,8 @@ class ExitCode(IntEnum):
 
     DONE = 0
     """Every datum of the set is done and durable."""
+    MISCONFIGURED = 120
+    """The helper cannot work at all: credentials refused, a plan that is not there or of another release."""
     DATUMS_FAILED = 121
     """Some datums failed; all others are durable."""
     HELPER_DEAD = 122

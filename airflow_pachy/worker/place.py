@@ -18,18 +18,15 @@ def place(pfs: Path, busybox: Path = BUSYBOX) -> None:
     May run twice: an init container is restarted with its pod.
     """
     control = pfs / CONTROL
-    for directory in (control, control / "stage"):
-        directory.mkdir(exist_ok=True)
-        directory.chmod(0o777)
+    control.mkdir(exist_ok=True)
+    control.chmod(0o777)
+    # The helper's alone, and its uid is ours: user code has no business with datums that are not its turn.
+    (control / "stage").mkdir(mode=0o700, exist_ok=True)
     shutil.copyfile(busybox, control / "busybox")
     (control / "busybox").chmod(0o755)
     shutil.copyfile(Path(__file__).with_name("shim.sh"), control / "shim.sh")
     (control / "shim.sh").chmod(0o644)
-    make_pipe(control / "tick")
-
-
-def make_pipe(path: Path) -> None:
-    """A named pipe for every uid, in place of whatever had its name."""
-    path.unlink(missing_ok=True)
-    os.mkfifo(path)
-    path.chmod(0o666)
+    tick = control / "tick"
+    tick.unlink(missing_ok=True)
+    os.mkfifo(tick)
+    tick.chmod(0o666)

@@ -22,7 +22,7 @@ class RunnerGone(JobFailed):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One execution of the user's code on one datum, whose inputs lie under the slot's `pfs`."""
+    """One execution of the user's code on the datum whose inputs lie under the slot's `pfs`; `label` is for logs."""
 
     datum: str
     argv: tuple[str, ...]
@@ -30,11 +30,12 @@ class Command:
     stdin: tuple[str, ...] = ()
     working_dir: str | None = None
     timeout_seconds: float | None = None
+    label: str = ""
 
     @property
     def stdin_bytes(self) -> bytes | None:
         """What the command reads: its lines joined with newlines, the last one ended too; None for nothing at all."""
-        return ("\n".join(self.stdin) + "\n").encode() if self.stdin else None
+        return ("\n".join(self.stdin) + "\n").encode("utf-8", "surrogateescape") if self.stdin else None
 
 
 @dataclass(frozen=True, slots=True)

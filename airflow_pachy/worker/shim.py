@@ -7,19 +7,16 @@ user's code may be believed: it decides about its own datums and nothing else.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import signal
-import stat
 import threading
 import time
 from typing import TYPE_CHECKING, Self
 
-from airflow_pachy.worker.beneath import open_beneath
+from airflow_pachy.worker.control import ControlDirectory
 from airflow_pachy.worker.disk import CONTROL
 from airflow_pachy.worker.output import decode_tail
-from airflow_pachy.worker.place import make_pipe
 from airflow_pachy.worker.runner import LOG_TAIL_BYTES, Command, Exit, RunnerGone
 
 if TYPE_CHECKING:
@@ -30,6 +27,8 @@ if TYPE_CHECKING:
 BEAT_SECONDS = 2.0
 STALE_BEATS = 15
 """Beats without a sign of the shim before it is presumed dead: 30 seconds."""
+STALE_BEATS_AT_THE_END = 3
+"""The same once the pod is told to stop: Kubernetes gives it half a minute in all."""
 
 
 class ShimRunner:
@@ -49,10 +48,11 @@ class ShimRunner:
     ) -> None:
         self.pfs = pfs
         self.pfs_path = str(pfs)
-        self.stage_root = pfs / CONTROL / "stage"
-        self.stage_root.mkdir(exist_ok=True)
-        self._control = pfs / CONTROL
+        self._control = ControlDirectory(pfs / CONTROL)
+        self.stage_root = self._control.open_stage()
+        self._own = str(pfs / CONTROL)
         self._kill_grace_seconds = kill_grace_seconds
+        self.succeeds_another = self._control.exists(_Pulse.OURS)
         self._pulse = _Pulse(self._control, beat_seconds, start_seconds)
         self._stopping = threading.Event()
         self._turn = 0
@@ -76,12 +76,12 @@ class ShimRunner:
         if self._stopping.is_set():
             return Exit(128 + signal.SIGTERM, 0.0, stopped=True)
         self._turn += 1
-        self._write(f"env.{self._turn}", self._environment_text(command))
+        self._control.write(f"env.{self._turn}", self._environment_text(command))
         for pipe in ("output", "tail"):
-            make_pipe(self._control / f"{pipe}.{self._turn}")
+            self._control.make_pipe(f"{pipe}.{self._turn}")
         started = time.monotonic()
-        self._write(f"go.{self._turn}", "")
-        self._wake()
+        self._control.write(f"go.{self._turn}", "")
+        self._control.poke("tick")  # spares the shim the rest of its pause
         timed_out = False
         pauses = _pauses()
         while (code := self._read_end()) is None:
@@ -89,7 +89,7 @@ class ShimRunner:
             seconds = time.monotonic() - started
             if not timed_out and command.timeout_seconds is not None and seconds >= command.timeout_seconds:
                 timed_out = True
-                self._write(f"timeout.{self._turn}", "")
+                self._control.write(f"timeout.{self._turn}", "")
             time.sleep(next(pauses))
         end = Exit(code, time.monotonic() - started, timed_out, self._stopping.is_set(), self._read_log())
         self._clear_turn()
@@ -98,85 +98,55 @@ class ShimRunner:
     def stop(self) -> None:
         """End the running command; see `Runner.stop`."""
         self._stopping.set()
-        self._write("stopping", "")
+        self._pulse.hurry()
+        self._control.write("stopping", "")
 
     def finish(self, exit_code: int) -> None:
         """Have the user's container end with this code. To be called when the last record is durable."""
-        self._write("done", f"{int(exit_code)}\n")
+        self._control.write("done", f"{int(exit_code)}\n")
+        self._control.poke("tick")
 
     def _environment_text(self, command: Command) -> str:
         stdin = command.stdin_bytes
         if stdin is not None:
-            self._write(f"stdin.{self._turn}", stdin.decode())
+            self._control.write(f"stdin.{self._turn}", stdin.decode("utf-8", "surrogateescape"))
         values = {
             "pfs_datum": command.datum,
+            "pfs_label": " ".join(command.label.split()),
             "pfs_dir": command.working_dir or "",
-            "pfs_input": os.devnull if stdin is None else str(self._control / f"stdin.{self._turn}"),
+            "pfs_input": os.devnull if stdin is None else f"{self._own}/stdin.{self._turn}",
             "pfs_grace": str(self._kill_grace_seconds),
         }
         variables = [f"{name}={value}" for name, value in command.env.items()]
         lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
         return "\n".join([*lines, "set -- " + shlex.join([*variables, *command.argv])]) + "\n"
 
-    def _write(self, name: str, text: str) -> None:
-        new = self._control / f"{name}.new"
-        new.write_text(text)
-        new.chmod(0o644)
-        new.rename(self._control / name)
-
-    def _wake(self) -> None:
-        """Spare the shim the rest of its pause; it would look by itself soon enough."""
-        with self._opened("tick", os.O_RDWR) as fd:
-            if fd is not None and stat.S_ISFIFO(os.fstat(fd).st_mode):
-                with contextlib.suppress(BlockingIOError):
-                    os.write(fd, b"\n")
-
     def _read_end(self) -> int | None:
         """The command's exit code, once there is one."""
-        words = self._read(f"end.{self._turn}", 256).split()
+        words = self._control.read(f"end.{self._turn}", 256).split()
         if not words:
             return None
         # The user's code could have written this; whatever is not a number is a failure.
         return int(words[0]) if words[0].isdigit() else 255
 
     def _read_log(self) -> str:
-        return decode_tail(self._read(f"log.{self._turn}", LOG_TAIL_BYTES))
-
-    def _read(self, name: str, limit_bytes: int) -> bytes:
-        """The start of a file that the shim wrote, empty if it is not there or not a file; follows no link."""
-        with self._opened(name, os.O_RDONLY) as fd:
-            if fd is None or not stat.S_ISREG(os.fstat(fd).st_mode):
-                return b""
-            return os.read(fd, limit_bytes)
-
-    @contextlib.contextmanager
-    def _opened(self, name: str, flags: int) -> Iterator[int | None]:
-        """A file of the protocol, None if it is not there; neither follows a link nor waits on a pipe."""
-        directory = os.open(self._control, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fd = open_beneath(directory, [name], flags | os.O_NONBLOCK)
-        except OSError:
-            yield None
-            return
-        finally:
-            os.close(directory)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        return decode_tail(self._control.read(f"log.{self._turn}", LOG_TAIL_BYTES))
 
     def _clear_turn(self) -> None:
         for name in ("env", "go", "end", "timeout", "log", "stdin", "output", "tail"):
-            (self._control / f"{name}.{self._turn}").unlink(missing_ok=True)
+            self._control.remove(f"{name}.{self._turn}")
 
 
 class _Pulse:
     """Our heartbeat, and an ear on the shim's; both by counting beats, so that a paused machine kills nobody."""
 
-    def __init__(self, control: Path, beat_seconds: float, start_seconds: float) -> None:
+    OURS = "helper.hb"
+
+    def __init__(self, control: ControlDirectory, beat_seconds: float, start_seconds: float) -> None:
         self._control = control
         self._beat_seconds = beat_seconds
         self._start_beats = max(1, round(start_seconds / beat_seconds))
+        self._stale_beats = STALE_BEATS
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
         self._last_sign: int | None = None
@@ -189,12 +159,16 @@ class _Pulse:
         self._ended.set()
         self._thread.join()
 
+    def hurry(self) -> None:
+        """Be less patient from now on."""
+        self._stale_beats = STALE_BEATS_AT_THE_END
+
     def check(self, datum: str) -> None:
         """Raise `RunnerGone` when the shim has been silent for too long."""
         if self._last_sign is None and self._silent_beats >= self._start_beats:
             seconds = self._start_beats * self._beat_seconds
             raise RunnerGone(f"the user's container did not start within {seconds:g} seconds: see the pod's events")
-        if self._last_sign is not None and self._silent_beats >= STALE_BEATS:
+        if self._last_sign is not None and self._silent_beats >= self._stale_beats:
             raise RunnerGone(
                 f"the user's container died while it ran datum {datum}, most often for want of memory: "
                 "see the container's last state, and raise its memory limit if it says OOMKilled"
@@ -203,20 +177,12 @@ class _Pulse:
     def _beat(self) -> None:
         beats = 0
         while not self._ended.is_set():
-            new = self._control / "helper.hb.new"
-            new.write_text(f"{beats}\n")
-            new.rename(self._control / "helper.hb")
-            sign = self._sign()
+            self._control.write(self.OURS, f"{beats}\n")
+            sign = self._control.modified_ns("user.hb") or self._last_sign
             self._silent_beats = self._silent_beats + 1 if sign == self._last_sign else 0
             self._last_sign = sign
             beats += 1
             self._ended.wait(self._beat_seconds)
-
-    def _sign(self) -> int | None:
-        try:
-            return (self._control / "user.hb").lstat().st_mtime_ns
-        except FileNotFoundError:
-            return self._last_sign
 
 
 def _pauses() -> Iterator[float]:

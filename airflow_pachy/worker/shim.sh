@@ -3,7 +3,7 @@
 # user's image may have no shell at all; nothing but that busybox and shell builtins is used.
 #
 # Files in this directory (the helper writes those marked h, we write those marked u):
-#   h env.<n>     shell text: sets pfs_datum, pfs_dir, pfs_input, pfs_grace, and the command as "$@"
+#   h env.<n>     shell text: sets pfs_datum, pfs_label, pfs_dir, pfs_input, pfs_grace, and the command as "$@"
 #   h output.<n>, tail.<n> are pipes that its output goes through
 #   h go.<n>      datum n lies under /pfs: run it          u end.<n>   "<exit code> <start> <end>"
 #   h timeout.<n> end it, it takes too long                u log.<n>   the end of its output
@@ -107,7 +107,8 @@ pfs_drain() {
 
 pfs_run() {
   . "$pfs_own/env.$pfs_turn"
-  echo "pfs: datum $pfs_datum start"
+  # Airflow's log view folds what lies between these markers.
+  echo "::group::pfs: datum $pfs_datum start${pfs_label:+ ($pfs_label)}"
   pfs_start=$EPOCHREALTIME
   "$pfs_box" tail -c "$pfs_log_bytes" <"$pfs_own/tail.$pfs_turn" >"$pfs_own/log.$pfs_turn" 8<&- &
   pfs_tail=$!
@@ -132,6 +133,8 @@ pfs_run() {
   pfs_drain
   pfs_open_up
   echo "pfs: datum $pfs_datum end $pfs_code"
+  echo "::endgroup::"
+  [ "$pfs_code" = 0 ] || echo "pfs: datum $pfs_datum${pfs_label:+ ($pfs_label)} ended with exit code $pfs_code, see the group above"
   echo "$pfs_code $pfs_start $EPOCHREALTIME" >"$pfs_own/end.$pfs_turn.new"
   "$pfs_box" mv "$pfs_own/end.$pfs_turn.new" "$pfs_own/end.$pfs_turn"
 }

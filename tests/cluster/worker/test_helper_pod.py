@@ -137,7 +137,12 @@ def test_a_python_image_gives_what_the_local_runner_gives(bench, python_image):
     inputs = Tree(bench.store, NodeRef.parse(bench.tree))
     assert outputs["link/b.bin"].content == inputs.get("dir/b.bin").content
     log = bench.cluster.logs(pod.metadata.name, BASE).splitlines()
-    assert log[:3] == [f"pfs: datum {0:032x} start", "working on /pfs/in/a.txt", f"pfs: datum {0:032x} end 0"]
+    assert log[:4] == [
+        f"::group::pfs: datum {0:032x} start (in:/a.txt)",
+        "working on /pfs/in/a.txt",
+        f"pfs: datum {0:032x} end 0",
+        "::endgroup::",
+    ]
 
 
 def test_an_image_of_one_static_program_and_another_uid(bench, bare_image):

@@ -67,7 +67,13 @@ def test_the_root_directory_cannot_be_written(run):
 
 def test_the_log_lines_surround_the_output(run, lines):
     run("sh", "-c", "echo out; echo err >&2")
-    assert lines == [f"pfs: datum {'d' * 32} start", "out", "err", f"pfs: datum {'d' * 32} end 0"]
+    assert lines == [
+        f"::group::pfs: datum {'d' * 32} start",
+        "out",
+        "err",
+        f"pfs: datum {'d' * 32} end 0",
+        "::endgroup::",
+    ]
 
 
 def test_stdin_is_the_joined_lines_or_nothing(run):

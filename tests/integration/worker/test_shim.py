@@ -69,8 +69,9 @@ def test_a_command_runs_with_its_variables_arguments_and_input(run, tmp_path):
     assert end.code == 3
     assert end.log_tail == "one\n$two\nit's $(odd) \\ \"\n|a'b\n"
     log = (tmp_path / "log").read_text().splitlines()
-    assert log[0] == f"pfs: datum {'d' * 32} start"
-    assert log[-1] == f"pfs: datum {'d' * 32} end 3"
+    assert log[0] == f"::group::pfs: datum {'d' * 32} start"
+    assert log[-3:-1] == [f"pfs: datum {'d' * 32} end 3", "::endgroup::"]
+    assert log[-1] == f"pfs: datum {'d' * 32} ended with exit code 3, see the group above"
 
 
 def test_variables_that_no_shell_could_hold_arrive(run):
@@ -167,3 +168,35 @@ def test_term_ends_an_idle_shim(pfs, tmp_path):
         runner.run(Command("d", ("true",), {}))
         process.terminate()
         assert process.wait(10) == 143
+
+
+def test_links_in_place_of_our_files_are_replaced_not_followed(pfs, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    control = pfs / ".pfs"
+    for name in ("done.new", "helper.hb.new", "stopping.new"):
+        (control / name).symlink_to(precious)
+    with ShimRunner(pfs) as runner:
+        runner.stop()
+        runner.finish(0)
+    assert precious.read_text() == "precious"
+    assert (control / "done").read_text() == "0\n"
+
+
+def test_a_directory_swapped_for_a_link_leads_nowhere_else(pfs, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with ShimRunner(pfs) as runner:
+        for name in (".pfs/stage", ".pfs"):
+            (pfs / name).rename(tmp_path / name.replace("/", "-"))
+            (pfs / name).symlink_to(elsewhere)
+        (runner.stage_root / "0").mkdir()
+        runner.finish(0)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_helper_knows_that_another_was_there_before(pfs):
+    with ShimRunner(pfs) as first:
+        first.stop()
+    assert not first.succeeds_another
+    assert ShimRunner(pfs).succeeds_another
