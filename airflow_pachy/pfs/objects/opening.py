@@ -35,7 +35,7 @@ def open_store(url: str, *, s3: Mapping[str, Any] | None = None) -> ObjectStore:
             raise InvalidArgument(
                 f"unknown S3 settings {', '.join(unknown)}; known are {', '.join(sorted(S3_SETTINGS))}"
             )
-        from airflow_pachy.pfs.objects.s3 import S3Store  # boto3 takes a third of a second to import
+        from airflow_pachy.pfs.objects.s3 import S3Store  # botocore takes long to import
 
         return S3Store(bucket, rest.partition("/")[2], s3)
     if scheme == "file" and rest.startswith("/"):

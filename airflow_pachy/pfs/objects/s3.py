@@ -10,9 +10,8 @@ this from a lost race.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -27,6 +26,7 @@ from botocore.exceptions import ConnectionError as NotConnectedError
 from airflow_pachy.errors import InvalidArgument, ObjectExists, ObjectNotFound
 from airflow_pachy.pfs.objects.keys import check_key
 from airflow_pachy.pfs.objects.s3_errors import Place, error_code, translate
+from airflow_pachy.pfs.objects.s3_session import lean_session
 from airflow_pachy.pfs.objects.store import ObjectInfo
 from airflow_pachy.pfs.objects.ulid import new_ulid
 
@@ -230,9 +230,9 @@ def _client(settings: Mapping[str, Any]) -> S3Client:
         config = Config(**options, **checksums)
     except TypeError:
         config = Config(**options)  # botocore before 1.36, which adds no checksums of its own
-    # A session of our own: boto3's default session may not be used by several threads at once.
+    session = lean_session(endpoint_is_given=bool(given.get("endpoint_url")))
     try:
-        client = boto3.session.Session().client("s3", config=config, **given)
+        client = cast("S3Client", session.create_client("s3", config=config, **given))
     except ValueError as error:
         raise InvalidArgument(
             f"cannot use S3 with endpoint_url {given.get('endpoint_url')!r} and region_name "

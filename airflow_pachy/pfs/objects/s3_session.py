@@ -1,0 +1,78 @@
+"""A botocore session that makes an S3 client quickly.
+
+What takes long is reading tables that are not needed: the regions of all of AWS's services (a megabyte of JSON), of
+no use where the endpoint is given, and the directories of all services, to find out that S3 is one of them. boto3
+adds its upload manager, which we do not use. Credentials, profiles and settings are found as boto3 finds them.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from botocore.loaders import Loader
+from botocore.session import Session
+
+# The same for S3 as what botocore's `endpoints` says of a region of AWS; the name of the host is given.
+_ANY_REGION: dict[str, Any] = {
+    "partition": "aws",
+    "partitionName": "an endpoint that was given",
+    "dnsSuffix": "amazonaws.com",
+    "regionRegex": ".+",
+    "regions": {},
+    "defaults": {
+        "hostname": "{service}.{region}.{dnsSuffix}",
+        "protocols": ["https"],
+        "signatureVersions": ["v4"],
+    },
+    "services": {
+        "s3": {
+            "defaults": {"protocols": ["http", "https"], "signatureVersions": ["s3v4"]},
+            "endpoints": {
+                "aws-global": {
+                    "credentialScope": {"region": "us-east-1"},
+                    "hostname": "s3.amazonaws.com",
+                    "signatureVersions": ["s3v4"],
+                }
+            },
+            "isRegionalized": True,
+            "partitionEndpoint": "aws-global",
+        }
+    },
+}
+
+
+def lean_session(*, endpoint_is_given: bool) -> Session:
+    """A session of its own, which several threads must not use at once (its clients they may).
+
+    `endpoint_is_given` promises that its clients get an `endpoint_url`.
+    """
+    session = Session()
+    extra: str | None = session.get_config_variable("data_path")
+    paths = [str(Path(path).expanduser()) for path in extra.split(":")] if extra else None
+    session.register_component("data_loader", _LeanLoader(paths, without_regions=endpoint_is_given))
+    return session
+
+
+class _LeanLoader(Loader):
+    """Reads what an S3 client needs of botocore's data."""
+
+    def __init__(self, extra_search_paths: list[str] | None, *, without_regions: bool) -> None:
+        super().__init__(extra_search_paths=extra_search_paths)
+        self._without_regions = without_regions
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - the signature is botocore's
+        """Names of all services, without opening the directory of each to see whether it has this type of data."""
+        names: set[str] = set()
+        for path in map(Path, self.search_paths):
+            with suppress(OSError):
+                names.update(entry.name for entry in path.iterdir())
+        return sorted(names)
+
+    def load_data_with_path(self, name: str) -> tuple[Any, str]:
+        """As botocore does, but for the regions."""
+        if name == "endpoints" and self._without_regions:
+            return {"partitions": [_ANY_REGION], "version": 3}, str(Path(self.BUILTIN_DATA_PATH) / name)
+        found: tuple[Any, str] = super().load_data_with_path(name)
+        return found

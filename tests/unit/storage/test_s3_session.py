@@ -1,0 +1,53 @@
+"""The quick session makes the clients that boto3 would make."""
+
+from __future__ import annotations
+
+import boto3
+import pytest
+
+from airflow_pachy.pfs.objects.s3_session import lean_session
+
+KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+
+
+@pytest.mark.parametrize("region", [None, "us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "elsewhere"])
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "https://s3.example.com", None])
+def test_a_client_signs_and_addresses_as_one_of_boto3(region, endpoint, monkeypatch):
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    settings = {**KEYS, "region_name": region, "endpoint_url": endpoint}
+    quick = lean_session(endpoint_is_given=endpoint is not None).create_client("s3", **settings)
+    usual = boto3.session.Session().client("s3", **settings)
+    assert _described(quick) == _described(usual)
+
+
+def test_other_services_are_there_for_credentials_that_need_them(monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    client = lean_session(endpoint_is_given=False).create_client("sts", region_name="eu-west-1", **KEYS)
+    assert client.meta.endpoint_url == "https://sts.eu-west-1.amazonaws.com"
+
+
+def test_models_of_the_user_are_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    (tmp_path / "mine" / "2020-01-01").mkdir(parents=True)
+    loader = lean_session(endpoint_is_given=True).get_component("data_loader")
+    assert "mine" in loader.list_available_services("service-2")
+    assert loader.load_service_model("s3", "service-2")["metadata"]["serviceId"] == "S3"
+
+
+class _SentError(Exception):
+    """Instead of sending anything."""
+
+
+def _described(client):
+    def catch(request, **_):
+        raise _SentError(request)
+
+    client.meta.events.register("before-send.s3", catch)
+    with pytest.raises(_SentError) as caught:
+        client.put_object(Bucket="bucket", Key="a key", Body=b"bytes")
+    (sent,) = caught.value.args
+    authorization = sent.headers["Authorization"].decode()
+    algorithm, _, credential = authorization.partition(",")[0].partition(" Credential=")
+    scope = credential.split("/")[2:]  # without the key and the day
+    return client.meta.endpoint_url, client.meta.region_name, sent.url, algorithm, scope
