@@ -13,7 +13,8 @@ from airflow_pachy.lazy import exports
 if TYPE_CHECKING:
     from airflow_pachy.pfs.address import Address, parse_address
     from airflow_pachy.pfs.client import Pfs
-    from airflow_pachy.pfs.infos import BranchInfo, CommitInfo, Diff, FileInfo, RepoInfo
+    from airflow_pachy.pfs.infos import BranchInfo, CommitInfo, Diff, FileInfo, RepoInfo, TagInfo
+    from airflow_pachy.pfs.triggers import Trigger
 
 _HOMES = {
     "Address": "address",
@@ -23,9 +24,11 @@ _HOMES = {
     "FileInfo": "infos",
     "Pfs": "client",
     "RepoInfo": "infos",
+    "TagInfo": "infos",
+    "Trigger": "triggers",
     "parse_address": "address",
 }
 
-__all__ = ["Address", "BranchInfo", "CommitInfo", "Diff", "FileInfo", "Pfs", "RepoInfo", "parse_address"]
+__all__ = ["Address", "BranchInfo", "CommitInfo", "Diff", "FileInfo", "Pfs", "RepoInfo", "TagInfo", "Trigger", "parse_address"]
 
 __getattr__, __dir__ = exports(__name__, _HOMES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import delete, select
 
@@ -10,7 +10,9 @@ from airflow_pachy.errors import CommitOpen, HasDependents, InvalidArgument
 from airflow_pachy.metadata.models import Branch, BranchProvenance
 from airflow_pachy.metadata.version import take_turn
 from airflow_pachy.pfs.address import Address
+from airflow_pachy.pfs.branch_graph import BranchGraph
 from airflow_pachy.pfs.describe import describe_branches
+from airflow_pachy.pfs.firing import fire_triggers, release_followers, require_one_way, set_trigger
 from airflow_pachy.pfs.lookups import find_branch, find_commit, find_repo
 from airflow_pachy.pfs.oneshot import lock_branch
 from airflow_pachy.pfs.publish import Seen, move_head
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_pachy.metadata.models import Commit
+    from airflow_pachy.pfs.branch_graph import Name
     from airflow_pachy.pfs.infos import BranchInfo
     from airflow_pachy.pfs.root import Root
+    from airflow_pachy.pfs.triggers import Trigger
 
 
 def create_branch(
@@ -31,27 +35,29 @@ def create_branch(
     *,
     head: Address | None,
     provenance: Sequence[Address] | None,
-    trigger: dict[str, Any] | None,
+    trigger: Trigger | Literal[False] | None,
 ) -> BranchInfo:
-    """Make a branch, or change one: its head if `head` is given, its upstream branches if `provenance` is.
+    """Make a branch, or change one: its head, its upstream branches, its trigger, those of them that are given.
 
-    `head` must be a finished commit of the same repo. Raises `BranchNotFound` for an upstream branch that does
-    not exist, `InvalidArgument` for an edge that would close a circle, `CommitOpen` when the branch has an open commit.
+    `head` must be a finished commit of the same repo; `trigger` False takes a trigger away. Raises `BranchNotFound` for
+    an upstream branch that does not exist, `InvalidArgument` for an edge or trigger that would close a circle and for
+    a branch with both, `CommitOpen` when the branch has an open commit.
     """
     with root.metadata.session() as session:
-        if provenance is not None:
+        if provenance is not None or trigger:
             take_turn(session)  # two edges at once could close a circle that neither transaction sees
-            for one in provenance:
-                find_branch(session, one)
+        for one in provenance or ():
+            find_branch(session, one)
         target = find_commit(session, head) if head is not None else None
         row = lock_branch(session, branch, root.principal)
-        if target is not None:
-            _point(session, row, target, root.principal)
         if provenance is not None:
             _set_provenance(session, branch, provenance)
         if trigger is not None:
-            row.trigger = trigger
+            set_trigger(session, row, trigger or None)
         session.flush()
+        require_one_way(session, row)
+        if target is not None:
+            _point(session, row, target, root.principal)
         session.refresh(row)
         return describe_branches(session, [row])[0]
 
@@ -88,6 +94,7 @@ def delete_branch(root: Root, branch: Address, *, force: bool) -> None:
                 f"branch {branch} cannot be deleted, {', '.join(sorted(below))} derived from it; "
                 "delete those first, or use force, which removes the edges"
             )
+        release_followers(session, branch, force=force)
         session.execute(delete(edges).where(to_us))
         session.delete(row)
 
@@ -104,13 +111,17 @@ def _point(session: Session, row: Branch, target: Commit, author: str | None) ->
         )
     if row.head != target.id:
         move_head(session, address, target.id, Seen(row.head, row.ordinal), author)
+        fire_triggers(session, address, author)
 
 
 def _set_provenance(session: Session, branch: Address, upstream: Sequence[Address]) -> None:
+    here = (branch.repo, branch.ref)
+    graph = BranchGraph()
+    graph.extend(session, [(one.repo, one.ref) for one in upstream], upwards=True)
     for one in upstream:
-        path = _path_between(session, one, branch)
+        path = _path(graph, (one.repo, one.ref), here)
         if path:
-            shown = " <- ".join(str(step) for step in [*path, one])
+            shown = " <- ".join(f"{repo}@{name}" for repo, name in reversed([here, *path]))
             raise InvalidArgument(f"{branch} cannot derive from {one}: that would close a circle ({shown})")
     edges = BranchProvenance
     session.execute(delete(edges).where(edges.repo == branch.repo, edges.branch == branch.ref))
@@ -118,23 +129,18 @@ def _set_provenance(session: Session, branch: Address, upstream: Sequence[Addres
         session.add(edges(repo=branch.repo, branch=branch.ref, upstream_repo=one.repo, upstream_branch=one.ref))
 
 
-def _path_between(session: Session, start: Address, goal: Address) -> list[Address]:
-    """How `start` derives from `goal`: the branches on the way, ending in `goal`; empty if it does not."""
-    edges = BranchProvenance
-    came_from: dict[Address, Address | None] = {start: None}
+def _path(graph: BranchGraph, start: Name, goal: Name) -> list[Name]:
+    """How `start` derives from `goal`: the branches on the way, both included; empty if it does not."""
+    came_from: dict[Name, Name | None] = {start: None}
     waiting = [start]
     while waiting:
         here = waiting.pop()
         if here == goal:
-            path: list[Address] = []
-            step: Address | None = here
-            while step is not None:
-                path.append(step)
-                step = came_from[step]
+            path = [here]
+            while (before := came_from[path[0]]) is not None:
+                path.insert(0, before)
             return path
-        query = select(edges).where(edges.repo == here.repo, edges.branch == here.ref)
-        for edge in session.scalars(query):
-            above = Address(edge.upstream_repo, edge.upstream_branch)
+        for above in graph.above[here]:
             if above not in came_from:
                 came_from[above] = here
                 waiting.append(above)

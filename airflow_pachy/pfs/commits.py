@@ -11,6 +11,7 @@ from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.ancestry import ancestors
 from airflow_pachy.pfs.describe import describe_commit, describe_commits
+from airflow_pachy.pfs.firing import fire_triggers
 from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id
 from airflow_pachy.pfs.mirror import CommitMirror, write_mirror
 from airflow_pachy.pfs.names import new_id
@@ -263,6 +264,8 @@ def _record(session: Session, row: Commit, values: Mapping[str, object], seen: S
     for name, value in values.items():
         setattr(row, name, value)
     session.flush()
+    if seen is not None:
+        fire_triggers(session, branch, author)
 
 
 def _carried_over(root: Root, commit: Commit, tree: Tree, head: Commit | None) -> Tree:

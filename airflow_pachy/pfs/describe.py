@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import select
 
-from airflow_pachy.metadata.models import Branch, BranchProvenance, Commit, CommitProvenance, Repo
+from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance, Repo
+from airflow_pachy.pfs.branch_graph import BranchGraph
 from airflow_pachy.pfs.infos import BranchInfo, CommitInfo, CommitState, FileInfo, RepoInfo
 from airflow_pachy.pfs.paths import shown_path
 from airflow_pachy.pfs.tree import Directory, File
+from airflow_pachy.pfs.triggers import Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -41,18 +43,8 @@ def describe_repos(session: Session, rows: Sequence[Repo]) -> list[RepoInfo]:
 
 
 def describe_branches(session: Session, rows: Sequence[Branch]) -> list[BranchInfo]:
-    """Branches of one repo with their direct edges in both directions."""
-    if not rows:
-        return []
-    repo = rows[0].repo
-    above: defaultdict[str, list[str]] = defaultdict(list)
-    below: defaultdict[str, list[str]] = defaultdict(list)
-    edges = BranchProvenance
-    for edge in session.scalars(select(edges).where((edges.repo == repo) | (edges.upstream_repo == repo))):
-        if edge.repo == repo:
-            above[edge.branch].append(f"{edge.upstream_repo}@{edge.upstream_branch}")
-        if edge.upstream_repo == repo:
-            below[edge.upstream_branch].append(f"{edge.repo}@{edge.branch}")
+    """Branches with what they derive from and what derives from them."""
+    graph = BranchGraph.around(session, [(row.repo, row.name) for row in rows])
     return [
         BranchInfo(
             repo=row.repo,
@@ -61,12 +53,26 @@ def describe_branches(session: Session, rows: Sequence[Branch]) -> list[BranchIn
             open_commit=row.open_commit,
             ordinal=row.ordinal,
             created=row.created,
-            provenance=tuple(sorted(above[row.name])),
-            subvenance=tuple(sorted(below[row.name])),
-            trigger=row.trigger,
+            provenance=_written(graph.above[row.repo, row.name]),
+            subvenance=_written(graph.below[row.repo, row.name]),
+            trigger=trigger_of(row),
+            transitive_provenance=_written(graph.upstream((row.repo, row.name))),
+            transitive_subvenance=_written(graph.downstream((row.repo, row.name))),
         )
         for row in rows
     ]
+
+
+def trigger_of(row: Branch) -> Trigger | None:
+    """The trigger that moves a branch."""
+    if row.trigger is None:
+        return None
+    # When it was set is stored beside it.
+    return Trigger.of({name: value for name, value in row.trigger.items() if name != "since"})
+
+
+def _written(branches: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(sorted(f"{repo}@{name}" for repo, name in branches))
 
 
 def describe_commits(session: Session, rows: Sequence[Commit]) -> list[CommitInfo]:

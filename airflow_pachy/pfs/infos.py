@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from airflow_pachy.pfs.triggers import Trigger
 
 CommitState = Literal["open", "finished", "error"]
 FileType = Literal["file", "dir"]
@@ -36,6 +38,8 @@ class BranchInfo:
     """A branch. `head` is the id of its newest finished commit; `provenance` are its direct upstream branches.
 
     `open_commit` is the id of the commit that a user has open on it; `ordinal` counts how often the head moved.
+    `subvenance` are the branches directly downstream; `transitive_provenance` and `transitive_subvenance` are all
+    branches up and down, direct ones included. Branches are written `repo@branch`.
     """
 
     repo: str
@@ -46,7 +50,23 @@ class BranchInfo:
     created: datetime
     provenance: tuple[str, ...] = ()
     subvenance: tuple[str, ...] = ()
-    trigger: dict[str, Any] | None = None
+    trigger: Trigger | None = None
+    transitive_provenance: tuple[str, ...] = ()
+    transitive_subvenance: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class TagInfo:
+    """A name for a commit that never moves. `commit` is written `repo@id`, `str(tag)` is `repo@name`."""
+
+    repo: str
+    name: str
+    commit: str
+    created: datetime
+    author: str | None
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.name}"

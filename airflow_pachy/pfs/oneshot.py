@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from airflow_pachy.errors import BranchMoved, Conflict, NotFound
 from airflow_pachy.metadata.models import Branch, BranchProvenance, Commit
+from airflow_pachy.pfs.firing import fire_triggers
 from airflow_pachy.pfs.mirror import CommitMirror, mirror_key, write_mirror
 from airflow_pachy.pfs.names import new_id
 from airflow_pachy.pfs.overlay import Overlay, rebase
@@ -178,6 +179,7 @@ def _insert(session: Session, branch: Address, start: _Start, mirror: CommitMirr
     session.add(commit_row(mirror))
     session.flush()
     add_provenance(session, mirror.id, start.provenance)
+    fire_triggers(session, branch, mirror.author)
 
 
 def commit_row(mirror: CommitMirror) -> Commit:

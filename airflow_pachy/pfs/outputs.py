@@ -13,6 +13,7 @@ from sqlalchemy import select
 from airflow_pachy.errors import BranchMoved, CommitFinished
 from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance
 from airflow_pachy.pfs.address import Address
+from airflow_pachy.pfs.firing import fire_triggers
 from airflow_pachy.pfs.lookups import find_commit_by_id
 from airflow_pachy.pfs.mirror import CommitMirror, write_mirror
 from airflow_pachy.pfs.names import new_id
@@ -105,6 +106,7 @@ def publish_output_commit(
     for name, value in _published(tree, seen_head, ordinal).items():
         setattr(row, name, value)
     session.flush()
+    fire_triggers(session, address, author)
 
 
 def drop_output_commit(root: Root, commit_id: str, error: str) -> None:

@@ -65,9 +65,18 @@ def see_branch(session: Session, address: Address) -> Seen:
     return Seen(found.head, found.ordinal)
 
 
-def move_head(session: Session, address: Address, commit_id: str | None, seen: Seen, author: str | None) -> int:
+def move_head(
+    session: Session,
+    address: Address,
+    commit_id: str | None,
+    seen: Seen,
+    author: str | None,
+    *,
+    now: datetime | None = None,
+) -> int:
     """Point the branch at `commit_id` if it is still where `seen` says; return the number of this move.
 
+    Whoever moves a branch on calls `firing.fire_triggers` after it, once the commit's row is complete.
     Raises `BranchMoved` when another writer was faster; the caller's transaction must then roll back.
     """
     result = session.execute(
@@ -89,7 +98,7 @@ def move_head(session: Session, address: Address, commit_id: str | None, seen: S
             branch=address.ref,
             ordinal=seen.ordinal + 1,
             commit=commit_id,
-            moved=utc_now(),
+            moved=now or utc_now(),
             author=author,
         )
     )

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from airflow_pachy.errors import CommitOpen, HasDependents
 from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance, HeadMove
 from airflow_pachy.pfs.address import Address
+from airflow_pachy.pfs.firing import in_trigger_order
 from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id
 from airflow_pachy.pfs.mirror import CommitMirror, mirror_key, write_mirror
 from airflow_pachy.pfs.provenance import downstream_closure
@@ -107,11 +108,12 @@ def _remove(session: Session, row: Commit, author: str | None) -> str:
     session.execute(
         update(Branch).where(Branch.repo == row.repo, Branch.open_commit == row.id).values(open_commit=None)
     )
-    heads = session.execute(
-        select(Branch.name, Branch.ordinal).where(Branch.repo == row.repo, Branch.head == row.id).with_for_update()
-    ).all()
-    for name, ordinal in heads:
-        move_head(session, Address(row.repo, name), row.parent, Seen(row.id, ordinal), author)
+    names = session.scalars(select(Branch.name).where(Branch.repo == row.repo, Branch.head == row.id)).all()
+    for name in in_trigger_order(session, row.repo, names):
+        where = (Branch.repo == row.repo, Branch.name == name, Branch.head == row.id)
+        ordinal = session.scalar(select(Branch.ordinal).where(*where).with_for_update())
+        if ordinal is not None:
+            move_head(session, Address(row.repo, name), row.parent, Seen(row.id, ordinal), author)
     session.execute(delete(HeadMove).where(HeadMove.commit == row.id))
     session.execute(delete(CommitProvenance).where(CommitProvenance.upstream == row.id))
     session.delete(row)

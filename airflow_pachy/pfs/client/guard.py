@@ -151,6 +151,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "inspect_branch": _reads("branch"),
     "list_branches": _reads("repo"),
     "delete_branch": _writes("branch"),
+    "tick_triggers": FREE,  # does what WRITERs have asked for
     # Commits. Provenance shows ids and descriptions of commits in other repos, never their files.
     "start_commit": _writes("branch") + _reads("parent", "provenance"),
     "finish_commit": _writes("commit"),
