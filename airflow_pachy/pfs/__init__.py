@@ -29,6 +29,17 @@ _HOMES = {
     "parse_address": "address",
 }
 
-__all__ = ["Address", "BranchInfo", "CommitInfo", "Diff", "FileInfo", "Pfs", "RepoInfo", "TagInfo", "Trigger", "parse_address"]
+__all__ = [
+    "Address",
+    "BranchInfo",
+    "CommitInfo",
+    "Diff",
+    "FileInfo",
+    "Pfs",
+    "RepoInfo",
+    "TagInfo",
+    "Trigger",
+    "parse_address",
+]
 
 __getattr__, __dir__ = exports(__name__, _HOMES)
