@@ -55,7 +55,7 @@ $(BIN)/python: | $(UV)
 
 define install
 	@echo "Installing airflow-provider-pachy[$(1)] and Airflow (the first time this downloads some hundred MB) ..."
-	@$(UV) pip install --quiet --python $(BIN)/python -c constraints/$(PYVER).txt -e '.[$(1)]'
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints/$(PYVER).txt -e '.[$(1)]'
 	@touch $@
 endef
 

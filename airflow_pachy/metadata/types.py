@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import DateTime, Dialect, String, Text, TypeDecorator
-from sqlalchemy.dialects import mysql
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
+
+_MYSQL = {"mysql", "mariadb"}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -25,7 +26,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """`timestamptz` where there is one, `DATETIME(6)` on MySQL, text on SQLite."""
-        if dialect.name == "mysql":
+        if dialect.name in _MYSQL:
+            from sqlalchemy.dialects import mysql
+
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
 
@@ -50,16 +53,53 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class _ExactText(TypeDecorator[str]):
+    """Text compared byte by byte everywhere. MySQL's types are imported where MySQL is used: they are slow."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int, charset: str) -> None:
+        super().__init__(length)
+        self.length = length
+        self.charset = charset
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """A binary collation on MySQL, plain text elsewhere."""
+        if dialect.name not in _MYSQL:
+            return String(self.length)
+        from sqlalchemy.dialects import mysql
+
+        return dialect.type_descriptor(
+            mysql.VARCHAR(self.length, charset=self.charset, collation=f"{self.charset}_bin")
+        )
+
+
+class _LongText(TypeDecorator[str]):
+    """Text without a practical limit."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """MySQL's own TEXT ends at 64 KiB."""
+        if dialect.name not in _MYSQL:
+            return Text()  # a descriptor of it would be VARCHAR on PostgreSQL
+        from sqlalchemy.dialects import mysql
+
+        return dialect.type_descriptor(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"))
+
+
 def ascii_key(length: int) -> TypeEngine[str]:
     """Text of ASCII names and ids, compared byte by byte everywhere; one byte per character in MySQL indexes."""
-    return String(length).with_variant(mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql")
+    return _ExactText(length, "ascii")
 
 
 def utf8_key(length: int) -> TypeEngine[str]:
     """Text that may be any Unicode and is looked up exactly (four bytes per character in MySQL indexes)."""
-    return String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
+    return _ExactText(length, "utf8mb4")
 
 
 def long_text() -> TypeEngine[str]:
     """Text without a practical limit (MySQL's own TEXT ends at 64 KiB)."""
-    return Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
+    return _LongText()
