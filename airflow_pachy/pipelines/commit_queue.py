@@ -16,7 +16,7 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from airflow_pachy.metadata.models import Commit, HeadMove, Job, JobInput, Pipeline
 from airflow_pachy.pipelines.origins import BranchKey, Origins, Version, covered_branches, heads_of
@@ -97,19 +97,25 @@ class CommitQueue:
 
     def _read_before(self, heads: Mapping[BranchKey, Version]) -> dict[BranchKey, Version]:
         """The newest version of each branch that a job of the pipeline has read."""
+        # A branch that was deleted and made again counts anew: what was read of its namesake says nothing.
+        same_move = and_(
+            HeadMove.repo == JobInput.repo,
+            HeadMove.branch == JobInput.branch,
+            HeadMove.ordinal == JobInput.ordinal,
+            HeadMove.commit == JobInput.commit,
+        )
         query = (
             select(JobInput.repo, JobInput.branch, func.max(JobInput.ordinal))
             .join(Job, Job.id == JobInput.job)
-            .where(Job.pipeline == self._pipeline, JobInput.ordinal.is_not(None))
+            .join(HeadMove, same_move)
+            .where(Job.pipeline == self._pipeline)
             .group_by(JobInput.repo, JobInput.branch)
         )
-        found: dict[BranchKey, Version] = {}
-        for repo, branch, ordinal in self._session.execute(query):
-            head = heads.get((repo, branch))
-            # A branch that was deleted and made again counts anew: what was read of its namesake says nothing.
-            if head is not None and ordinal is not None and ordinal <= head.ordinal:
-                found[repo, branch] = Version(ordinal, self._readable((repo, branch), ordinal))
-        return found
+        return {
+            (repo, branch): Version(ordinal, self._readable((repo, branch), ordinal))
+            for repo, branch, ordinal in self._session.execute(query)
+            if ordinal is not None and (repo, branch) in heads
+        }
 
     def _readable(self, key: BranchKey, ordinal: int) -> str:
         """The commit of a move, or nothing when it has been removed since."""
@@ -185,7 +191,7 @@ class CommitQueue:
                 state[key] = match
             elif all(theirs[source].ordinal <= sources[source].ordinal for source in common):
                 late = next(source for source in common if theirs[source].ordinal < sources[source].ordinal)
-                if self._will_come(key, sources[late]):
+                if self._will_come(key, late, sources[late]):
                     return (
                         f"commit {move.version.commit} of {'@'.join(move.branch)} waits for {'@'.join(key)}, "
                         f"which has not processed {'@'.join(late)} commit {sources[late].commit} yet"
@@ -210,19 +216,22 @@ class CommitQueue:
                 return Version(ordinal, commit or "")
         return None
 
-    def _will_come(self, key: BranchKey, source: Version) -> bool:
-        """Whether a pipeline writes that branch and has not given up on this version of its source."""
+    def _will_come(self, key: BranchKey, source: BranchKey, version: Version) -> bool:
+        """Whether a pipeline writes that branch and has neither failed on this version of its source nor skipped it."""
         pipeline = self._session.scalars(
-            select(Pipeline).where(Pipeline.output_repo == key[0], Pipeline.output_branch == key[1]).limit(1)
+            select(Pipeline.name).where(Pipeline.output_repo == key[0], Pipeline.output_branch == key[1]).limit(1)
         ).one_or_none()
         if pipeline is None:
             return False
-        states = self._session.scalars(
+        jobs = (
             select(Job.state)
             .join(JobInput, JobInput.job == Job.id)
-            .where(Job.pipeline == pipeline.name, JobInput.commit == source.commit)
-        ).all()
-        return not states or any(state not in {"failed", "stopped"} for state in states)
+            .where(Job.pipeline == pipeline, JobInput.repo == source[0], JobInput.branch == source[1])
+        )
+        states = self._session.scalars(jobs.where(JobInput.commit == version.commit)).all()
+        if not states:
+            return self._session.scalars(jobs.where(JobInput.ordinal > version.ordinal).limit(1)).one_or_none() is None
+        return any(state not in {"failed", "stopped"} for state in states)
 
     def has_more_than(self, read: Mapping[BranchKey, int]) -> bool:
         """Whether branches that start jobs have commits beyond these moves."""
