@@ -10,7 +10,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_pachy.worker.records import decode_results
+from airflow_pachy.worker.records import set_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,12 +98,9 @@ def attempt_prefix(try_number: int) -> str:
 
 
 def _records(store: ObjectStore, plan: SetPlan, of_this_try: str) -> Iterator[tuple[DatumResult, bool]]:
-    folder = f"{plan.results_prefix.strip('/')}/"
-    for info in store.list_keys(folder):
-        if info.key.endswith(".parquet"):
-            current = info.key.removeprefix(folder).startswith(of_this_try)
-            for result in decode_results(store.get(info.key), key=info.key):
-                yield result, current
+    for attempt, results in set_records(store, plan.results_prefix):
+        for result in results:
+            yield result, attempt.startswith(of_this_try)
 
 
 def _describe(plan: SetPlan, datum: DatumPlan, result: DatumResult) -> str:

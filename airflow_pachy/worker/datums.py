@@ -200,7 +200,7 @@ def _execute(bench: Bench, staged: StagedDatum, slot: Slot, argv: tuple[str, ...
         stdin=stdin,
         working_dir=bench.plan.transform.working_dir,
         timeout_seconds=bench.plan.transform.datum_timeout_seconds,
-        label=", ".join(f"{item.name}:/{item.path.strip('/')}" for item in staged.datum.inputs),
+        label=staged.datum.label,
     )
     with _aborting(ExitCode.STAGING_FAILED, f"datum {staged.datum.id} cannot be put under {slot.pfs_path}"):
         with mounted(staged, slot.pfs), serve_pipes(staged, bench.trees, bench.reader, slot.pfs):

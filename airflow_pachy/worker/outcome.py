@@ -35,6 +35,11 @@ def new_attempt(try_number: int = 1) -> str:
     return f"{try_number:04d}-{new_ulid()}"
 
 
+def same_try(one: str, other: str) -> bool:
+    """Whether two attempts were made by the same try of Airflow's task."""
+    return one.partition("-")[0] == other.partition("-")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
     """How to run a set.
@@ -51,7 +56,7 @@ class WorkerOptions:
 
 @dataclass(frozen=True, slots=True)
 class SetOutcome:
-    """How many datums of a set ended how (`skipped`: an earlier attempt had recorded their success).
+    """How many datums of a set ended how (`skipped`: earlier attempts were done with them).
 
     `error` says what ended the run early, for codes other than 0 and 121.
     """

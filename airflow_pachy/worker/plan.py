@@ -18,7 +18,7 @@ from airflow_pachy.errors import Corrupt
 from airflow_pachy.worker.records import DatumResult, DatumState, ResultWriter, read_results
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_pachy.pfs.objects.store import ObjectStore
 
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 PLAN_FORMAT = 1
+LABEL_INPUTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,13 @@ class DatumPlan:
     id: str
     inputs: tuple[InputPlan, ...]
 
+    @property
+    def label(self) -> str:
+        """Its inputs for people; of many, the first few."""
+        named = [f"{item.name}:/{item.path.strip('/')}" for item in self.inputs[:LABEL_INPUTS]]
+        more = len(self.inputs) - LABEL_INPUTS
+        return ", ".join([*named, f"{more} more"] if more > 0 else named)
+
 
 @dataclass(frozen=True, slots=True)
 class TransformPlan:
@@ -97,6 +105,7 @@ class SetPlan:
     """The datums that one pod processes, in order, and where it writes their records.
 
     `set` is the set's name, unique within the job; records go to `<results_prefix>/<attempt>/<seq>.parquet`.
+    `deadline` is when the job must be done, in seconds since the epoch: nothing is started after it.
     """
 
     job: str
@@ -106,6 +115,7 @@ class SetPlan:
     transform: TransformPlan
     results_prefix: str
     datums: tuple[DatumPlan, ...]
+    deadline: float | None = None
     format: int = PLAN_FORMAT
 
 
@@ -116,7 +126,7 @@ def plan_key(job: str, attempt: int, number: int) -> str:
 
 def encode_plan(plan: SetPlan) -> bytes:
     """The plan as UTF-8 JSON; what datums share is written once."""
-    sources: dict[tuple[str, str, str, str, str, bool, bool], int] = {}
+    sources: dict[tuple[Any, ...], int] = {}
     rows: list[list[Any]] = []
     for datum in plan.datums:
         row: list[Any] = [datum.id]
@@ -124,6 +134,14 @@ def encode_plan(plan: SetPlan) -> bytes:
             source = (item.name, item.repo, item.branch, item.commit, item.tree, item.lazy, item.empty_files)
             row.append([sources.setdefault(source, len(sources)), item.path])
         rows.append(row)
+    return encode_rows(plan, list(sources), rows)
+
+
+def encode_rows(plan: SetPlan, sources: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]]) -> bytes:
+    """The same for datums as rows: `[id, [source, path], ...]`, where a source is the other fields of an `InputPlan`.
+
+    The plan's own `datums` are not looked at.
+    """
     document = {
         "format": plan.format,
         "job": plan.job,
@@ -131,8 +149,9 @@ def encode_plan(plan: SetPlan) -> bytes:
         "pipeline": plan.pipeline,
         "output_commit": plan.output_commit,
         "results_prefix": plan.results_prefix,
+        "deadline": plan.deadline,
         "transform": asdict(plan.transform),
-        "sources": list(sources),
+        "sources": sources,
         "datums": rows,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
@@ -154,6 +173,7 @@ def decode_plan(body: bytes, *, key: str = "set plan") -> SetPlan:
             pipeline=document["pipeline"],
             output_commit=document["output_commit"],
             results_prefix=document["results_prefix"],
+            deadline=document.get("deadline"),
             transform=_decode_transform(document["transform"]),
             datums=tuple(_decode_datum(row, sources) for row in document["datums"]),
         )

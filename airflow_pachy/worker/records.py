@@ -218,6 +218,14 @@ def read_results(store: ObjectStore, job: str, sets: Iterable[str]) -> Iterator[
 
 def read_set_results(store: ObjectStore, results_prefix: str) -> Iterator[DatumResult]:
     """Every recorded result under a set's `results_prefix`, in (attempt, seq) order."""
-    for info in store.list_keys(f"{results_prefix.strip('/')}/"):
+    for _, results in set_records(store, results_prefix):
+        yield from results
+
+
+def set_records(store: ObjectStore, results_prefix: str) -> Iterator[tuple[str, list[DatumResult]]]:
+    """Every record object under a set's `results_prefix` in (attempt, seq) order: the attempt's name, its results."""
+    folder = f"{results_prefix.strip('/')}/"
+    for info in store.list_keys(folder):
         if info.key.endswith(".parquet"):
-            yield from decode_results(store.get(info.key), key=info.key)
+            attempt = info.key.removeprefix(folder).partition("/")[0]
+            yield attempt, decode_results(store.get(info.key), key=info.key)

@@ -15,11 +15,12 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from airflow_pachy.errors import PachyError
+from airflow_pachy.errors import PachyError, Unavailable
 from airflow_pachy.pfs.content import ContentReader, ContentWriter
 from airflow_pachy.worker.datums import Bench, ByteBudget, SetAborted, process_datum
 from airflow_pachy.worker.outcome import ExitCode, SetOutcome, WorkerOptions
-from airflow_pachy.worker.records import DatumResult, ResultWriter, read_set_results
+from airflow_pachy.worker.records import ResultWriter
+from airflow_pachy.worker.resuming import read_earlier
 from airflow_pachy.worker.staging import InputTrees, Stager
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from airflow_pachy.pfs.objects.store import ObjectStore
     from airflow_pachy.worker.plan import DatumPlan, SetPlan
+    from airflow_pachy.worker.records import DatumResult
+    from airflow_pachy.worker.resuming import Earlier
     from airflow_pachy.worker.runner import Runner, Slot
 
 TICK_SECONDS = 0.5
@@ -37,7 +40,7 @@ TICK_SECONDS = 0.5
 def run_set(store: ObjectStore, plan: SetPlan, runner: Runner, options: WorkerOptions | None = None) -> SetOutcome:
     """Process the plan's datums and make their records durable under `<results_prefix>/<attempt>/`.
 
-    Datums whose success an earlier attempt recorded are skipped. A datum that fails does not stop the
+    Datums that earlier attempts are done with are skipped (see `read_earlier`). A datum that fails does not stop the
     others. Returns how it went, also when the set could not be finished (`SetOutcome.exit_code`, `.error`);
     an exception raised in the calling thread meanwhile ends the commands and passes on.
     Raises `RunnerGone` for a runner that was closed before.
@@ -45,11 +48,12 @@ def run_set(store: ObjectStore, plan: SetPlan, runner: Runner, options: WorkerOp
     stage_root = runner.stage_root
     options = options or WorkerOptions()
     try:
-        done = {result.datum for result in read_set_results(store, plan.results_prefix) if result.state == "success"}
+        earlier = read_earlier(store, plan, options.attempt)
     except PachyError as error:
-        return SetOutcome(0, 0, 0, 0, ExitCode.STAGING_FAILED, f"earlier records cannot be read: {error}")
-    todo = [datum for datum in plan.datums if datum.id not in done]
-    return _SetRun(store, plan, runner, stage_root, options).run(todo, skipped=len(plan.datums) - len(todo))
+        code = ExitCode.STAGING_FAILED if isinstance(error, Unavailable) else ExitCode.MISCONFIGURED
+        return SetOutcome(0, 0, 0, 0, code, f"earlier records cannot be read: {error}")
+    todo = earlier.todo(plan.datums)
+    return _SetRun(store, plan, runner, stage_root, options).run(todo, earlier)
 
 
 class _SetRun:
@@ -83,17 +87,18 @@ class _SetRun:
         self._states: Counter[str] = Counter()
         self._broken: SetAborted | None = None
 
-    def run(self, todo: list[DatumPlan], *, skipped: int) -> SetOutcome:
+    def run(self, todo: list[DatumPlan], earlier: Earlier) -> SetOutcome:
         try:
             self._process_all(todo)
             self._guard(self._records.flush)
         finally:
             self._content.close()
-        exit_code, error = self._verdict(len(todo))
         states = self._states
+        exit_code, error = self._verdict(len(todo), states["failed"] + len(earlier.failed))
+        skipped = len(earlier.done) + len(earlier.failed)
         return SetOutcome(states["success"], states["failed"], states["recovered"], skipped, exit_code, error)
 
-    def _verdict(self, wanted: int) -> tuple[ExitCode, str]:
+    def _verdict(self, wanted: int, failed: int) -> tuple[ExitCode, str]:
         if self._broken is not None:
             return self._broken.exit_code, str(self._broken)
         if self._options.stop.is_set():
@@ -103,7 +108,7 @@ class _SetRun:
                 f"{missing} of {wanted} datums were not run: the runner was stopped or closed, "
                 "here or by whoever used it before; run the set with a new one"
             )
-        return (ExitCode.DATUMS_FAILED if self._states["failed"] else ExitCode.DONE), ""
+        return (ExitCode.DATUMS_FAILED if failed else ExitCode.DONE), ""
 
     def _process_all(self, todo: list[DatumPlan]) -> None:
         """Keep the pool fed until everything is done, or the end was called."""

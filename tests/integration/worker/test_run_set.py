@@ -10,7 +10,7 @@ from airflow_pachy.pfs.content import ContentReader, ContentWriter
 from airflow_pachy.pfs.objects import MemoryStore
 from airflow_pachy.pfs.tree import Entry, NodeRef, Put, Tree, sorted_changes
 from airflow_pachy.worker.local import LocalRunner, NamespaceRefused
-from airflow_pachy.worker.outcome import ExitCode, WorkerOptions
+from airflow_pachy.worker.outcome import ExitCode, WorkerOptions, new_attempt
 from airflow_pachy.worker.plan import DatumPlan, InputPlan, SetPlan, TransformPlan
 from airflow_pachy.worker.records import read_set_results
 from airflow_pachy.worker.run import run_set
@@ -217,7 +217,7 @@ def test_what_is_recorded_is_not_run_again(plan, run, tmp_path):
     the_plan = plan(script, "a.txt", "empty", datum_tries=1)
     first, _results = run(the_plan)
     (tmp_path / "ok").touch()
-    second, results = run(the_plan)
+    second, results = run(the_plan, attempt=new_attempt(2))
     assert (first.success, first.failed) == (1, 1)
     assert (second.success, second.skipped, second.exit_code) == (1, 1, ExitCode.DONE)
     assert len((tmp_path / "ran").read_text().split()) == 3
