@@ -89,11 +89,12 @@ class VerbGroup(click.Group):
 @click.option("--storage", metavar="URL", help="Object store: s3://bucket/prefix or file:///directory.")
 @click.option("--metadata", metavar="URL", help="Metadata database: any SQLAlchemy URL (SQLite, PostgreSQL, MySQL).")
 @click.option("--s3-endpoint", metavar="URL", help="Address of an S3 server other than AWS.")
+@click.option("--s3", metavar="NAME=VALUE", multiple=True, help="Another setting of S3, e.g. sse=aws:kms; repeatable.")
 @click.option("--principal", metavar="WHO", help="Who you are, e.g. user:ada; with groups: user:ada,group:lab.")
 @click.option("--airflow-conn", metavar="ID", help="Take the settings from this Airflow connection.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
-def cli(ctx: click.Context, /, *, debug: bool, **options: str | None) -> None:
+def cli(ctx: click.Context, /, *, debug: bool, s3: tuple[str, ...], **options: str | None) -> None:
     """Versioned data repos for Airflow: git for data, on S3.
 
     Commands are `pachy VERB NOUN`. An address is `repo@branch:/path`; the branch may be a commit id, and
@@ -109,7 +110,7 @@ def cli(ctx: click.Context, /, *, debug: bool, **options: str | None) -> None:
     they are in a directory and a SQLite file under $AIRFLOW_HOME/pachy; `pachy config show` tells.
     """
     del debug  # read by `main`, which is where errors end up
-    ctx.obj = Session(**options)
+    ctx.obj = Session(s3_options=s3, **options)
 
 
 for _verb, (_help, _nouns) in COMMANDS.items():

@@ -48,6 +48,7 @@ class Session:
     storage: str | None = None
     metadata: str | None = None
     s3_endpoint: str | None = None
+    s3_options: tuple[str, ...] = ()
     principal: str | None = None
     airflow_conn: str | None = None
 
@@ -66,12 +67,11 @@ class Session:
     @cached_property
     def places(self) -> Places:
         """Each setting by the first of its sources that has it."""
+        from airflow_pachy.pfs.objects.s3_settings import merged
         from airflow_pachy.pfs.settings import settings_from
 
         connection = read_connection(self.airflow_conn) if self.airflow_conn else None
-        s3 = dict(connection.s3) if connection else {}
-        if self.s3_endpoint:
-            s3["endpoint_url"] = self.s3_endpoint
+        s3 = merged(connection.s3 if connection else {}, self._s3_given())
         settings = settings_from(
             os.environ,
             storage=self.storage or (connection.storage if connection else None),
@@ -85,6 +85,19 @@ class Session:
             s3=settings.s3,
             principal=settings.principal,
         )
+
+    def _s3_given(self) -> dict[str, Any]:
+        """What `--s3-endpoint` and `--s3` say. Raises `InvalidArgument` for a name or value that cannot be."""
+        from airflow_pachy.pfs.objects.s3_settings import checked
+
+        given: dict[str, str] = {}
+        for option in self.s3_options:
+            name, equals, value = option.partition("=")
+            if not equals:
+                raise InvalidArgument(f"--s3 {option} is not a setting; write --s3 NAME=VALUE, as in --s3 sse=aws:kms")
+            given[name] = value
+        endpoint = {"endpoint_url": self.s3_endpoint} if self.s3_endpoint else {}
+        return checked(endpoint, label=lambda _: "--s3-endpoint") | checked(given, label=lambda name: f"--s3 {name}")
 
     def _source(self, name: str, option: str | None, connection: PachySettings | None) -> str:
         """The same order as `settings_from`, in words."""

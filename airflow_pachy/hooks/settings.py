@@ -7,12 +7,13 @@ environment and to the embedded default under `$AIRFLOW_HOME/pachy`.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import InvalidArgument
+from airflow_pachy.hooks.aws import credentials, read_extra, s3_settings
+from airflow_pachy.pfs.objects.s3_settings import NAMES, checked, merged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_CONNECTION = "pachy_default"
 RUNNERS = ("auto", "kubernetes", "local")
 
-_S3_FIELDS = ("endpoint_url", "region_name", "aws_session_token", "addressing_style")
-_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_S3_FIELDS = NAMES - {"aws_access_key_id", "aws_secret_access_key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def from_connection(connection: Connection, aws: Connection | None = None) -> Pa
 
     Raises `InvalidArgument` naming the field that cannot be used.
     """
-    extra = _extra(connection)
+    extra = read_extra(connection)
     runner = str(extra.get("runner") or "auto")
     if runner not in RUNNERS:
         raise InvalidArgument(
@@ -75,57 +75,16 @@ def from_connection(connection: Connection, aws: Connection | None = None) -> Pa
 
 def aws_connection_id(connection: Connection) -> str | None:
     """The id of the `aws` connection that holds the credentials, if this one names one."""
-    return _text(_extra(connection), "aws_conn_id")
+    return _text(read_extra(connection), "aws_conn_id")
 
 
 def _s3(connection: Connection, extra: Mapping[str, Any], aws: Connection | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if aws is not None:
-        found |= _credentials(aws)
-        aws_extra = _extra(aws)
-        if (verify := _verify(aws_extra.get("verify"))) is not None:
-            found["verify"] = verify
-        found |= {name: text for name in _S3_FIELDS if (text := _text(aws_extra, name))}
-    found |= _credentials(connection)
-    if (verify := _verify(extra.get("verify"))) is not None:
-        found["verify"] = verify
-    found |= {name: text for name in _S3_FIELDS if (text := _text(extra, name))}
-    return found
-
-
-def _credentials(connection: Connection) -> dict[str, str]:
-    extra = _extra(connection)
-    key = connection.login or _text(extra, "aws_access_key_id")
-    secret = connection.password or _text(extra, "aws_secret_access_key")
-    if bool(key) != bool(secret):
-        missing = "secret access key (password)" if key else "access key id (login)"
-        raise InvalidArgument(
-            f"connection {connection.conn_id!r} has half of an S3 credential: fill in its {missing} or leave both empty"
-        )
-    return {"aws_access_key_id": key, "aws_secret_access_key": secret} if key and secret else {}
-
-
-def _extra(connection: Connection) -> Mapping[str, Any]:
-    if not connection.extra:
-        return {}
-    try:
-        extra = json.loads(connection.extra)
-    except ValueError as error:
-        raise InvalidArgument(f"connection {connection.conn_id!r}: its extra is not JSON ({error})") from error
-    if not isinstance(extra, dict):
-        raise InvalidArgument(f"connection {connection.conn_id!r}: its extra must be a JSON object")
-    return extra
+    """Our own fields win over those of the `aws` connection; a credential is taken from one place as a whole."""
+    given = credentials(connection) | {name: extra[name] for name in _S3_FIELDS if extra.get(name) not in (None, "")}
+    own = checked(given, label=lambda name: f"connection {connection.conn_id!r}: {name}")
+    return merged(s3_settings(aws), own) if aws is not None else own
 
 
 def _text(extra: Mapping[str, Any], name: str) -> str | None:
     value = extra.get(name)
     return str(value) if value not in (None, "") else None
-
-
-def _verify(value: object) -> bool | str | None:
-    """`true`, `false` or the path of a CA bundle; None when not said."""
-    if value in (None, ""):
-        return None
-    if isinstance(value, bool):
-        return value
-    return _WORDS.get(str(value).lower(), str(value))

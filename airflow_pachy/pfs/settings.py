@@ -3,9 +3,9 @@
 PACHY_STORAGE       s3://bucket/prefix, file:///directory or memory://
 PACHY_METADATA      a database URL
 PACHY_PRINCIPAL     who is asking, as in user:ada
-PACHY_S3_ENDPOINT, PACHY_S3_ACCESS_KEY_ID, PACHY_S3_SECRET_ACCESS_KEY, PACHY_S3_SESSION_TOKEN,
-PACHY_S3_REGION, PACHY_S3_VERIFY, PACHY_S3_ADDRESSING_STYLE
-                    what boto3 does not find by itself (it reads AWS_* and its own files)
+PACHY_S3_ENDPOINT, PACHY_S3_ACCESS_KEY_ID, PACHY_S3_SECRET_ACCESS_KEY, PACHY_S3_REGION, PACHY_S3_VERIFY, ...
+                    what botocore does not find by itself (it reads AWS_* and its own files); all of them
+                    are in `airflow_pachy.pfs.objects.s3_settings.VARIABLES`
 """
 
 from __future__ import annotations
@@ -15,20 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_pachy.pfs.objects.s3_settings import from_environment as s3_from
+from airflow_pachy.pfs.objects.s3_settings import merged
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_S3_VARIABLES = {
-    "PACHY_S3_ENDPOINT": "endpoint_url",
-    "PACHY_S3_ACCESS_KEY_ID": "aws_access_key_id",
-    "PACHY_S3_SECRET_ACCESS_KEY": "aws_secret_access_key",
-    "PACHY_S3_SESSION_TOKEN": "aws_session_token",
-    "PACHY_S3_REGION": "region_name",
-    "PACHY_S3_VERIFY": "verify",
-    "PACHY_S3_ADDRESSING_STYLE": "addressing_style",
-}
-_FALSE = {"0", "false", "no", "off"}
-_TRUE = {"1", "true", "yes", "on"}
+__all__ = ["PfsSettings", "embedded_home", "process_environment", "s3_from", "settings_from"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +56,7 @@ def settings_from(
     return PfsSettings(
         storage=storage,
         metadata=metadata,
-        s3={**s3_from(environment), **(s3 or {})},
+        s3=merged(s3_from(environment), s3 or {}),
         principal=principal or environment.get("PACHY_PRINCIPAL") or None,
     )
 
@@ -74,22 +67,6 @@ def embedded_home(environment: Mapping[str, str]) -> Path:
     return (Path(home) if home else Path("~/airflow").expanduser()).absolute() / "pachy"
 
 
-def s3_from(environment: Mapping[str, str]) -> dict[str, Any]:
-    """S3 settings named in the environment."""
-    found: dict[str, Any] = {}
-    for variable, name in _S3_VARIABLES.items():
-        value = environment.get(variable)
-        if value:
-            found[name] = _truth(value) if name == "verify" else value
-    return found
-
-
 def process_environment() -> Mapping[str, str]:
     """The environment of this process."""
     return os.environ
-
-
-def _truth(value: str) -> bool | str:
-    """`verify` is a switch or the path of a CA bundle."""
-    lowered = value.lower()
-    return False if lowered in _FALSE else True if lowered in _TRUE else value

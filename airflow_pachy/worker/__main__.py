@@ -8,7 +8,7 @@ settings from the environment:
     PACHY_ATTEMPT           a name for this attempt, normally the pod's
     PACHY_STAGE_BYTES       how much may be staged on the volume at once
     PACHY_KILL_GRACE_SECONDS  how long a command that is told to end may take (10)
-    PACHY_S3_ENDPOINT       the S3 server, if it is not Amazon's; also PACHY_S3_REGION, PACHY_S3_ADDRESSING_STYLE
+    PACHY_S3_ENDPOINT       the S3 server, if it is not Amazon's; also the other PACHY_S3_* of `s3_settings.VARIABLES`
     PACHY_S3_PATIENCE_SECONDS  how long to wait for an S3 server that has answered before (600)
     PACHY_SIDECAR           set in a native sidecar, which must not end before the user's container has
     AWS_...                 credentials, found as boto3 finds them
@@ -36,11 +36,6 @@ from airflow_pachy.worker.shim import ShimRunner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-S3_SETTINGS = {
-    "PACHY_S3_ENDPOINT": "endpoint_url",
-    "PACHY_S3_REGION": "region_name",
-    "PACHY_S3_ADDRESSING_STYLE": "addressing_style",
-}
 TERMINATION_LOG = Path("/dev/termination-log")
 
 
@@ -85,12 +80,13 @@ def help_with_set(runner: ShimRunner, environment: Mapping[str, str], stop: thre
     """Read the plan that the environment names, and process it."""
     # Here, because the init container needs none of it: pyarrow and botocore cost half a second and 100 MiB.
     from airflow_pachy.pfs.objects import open_store
+    from airflow_pachy.pfs.objects.s3_settings import from_environment
     from airflow_pachy.worker.patience import Patience, PatientStore
     from airflow_pachy.worker.plan import read_plan
     from airflow_pachy.worker.run import run_set
 
     try:
-        s3 = {name: environment[variable] for variable, name in S3_SETTINGS.items() if variable in environment}
+        s3 = from_environment(environment)
         patience = Patience(
             seconds=float(environment.get("PACHY_S3_PATIENCE_SECONDS") or 600), log=_say, given_up=stop.is_set
         )

@@ -15,26 +15,14 @@ if TYPE_CHECKING:
 
     from airflow_pachy.pfs.objects.store import ObjectStore
 
-S3_SETTINGS = frozenset(
-    {
-        "endpoint_url", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "region_name", "verify",
-        "addressing_style",
-    }
-)  # fmt: skip
-
 
 def open_store(url: str, *, s3: Mapping[str, Any] | None = None) -> ObjectStore:
     """The store at `s3://bucket/prefix`, `file:///dir` or `memory://[name]`.
 
-    `s3` may hold endpoint_url, aws_access_key_id, aws_secret_access_key, aws_session_token, region_name, verify and
-    addressing_style; what is absent comes from boto3's own chain. Nothing is requested yet. Raises `InvalidArgument`.
+    `s3` holds what `S3Settings` knows by name. Nothing is requested yet. Raises `InvalidArgument`.
     """
     scheme, rest = url.partition("://")[::2]
     if scheme == "s3" and (bucket := rest.partition("/")[0]):
-        if unknown := sorted(set(s3 or {}) - S3_SETTINGS):
-            raise InvalidArgument(
-                f"unknown S3 settings {', '.join(unknown)}; known are {', '.join(sorted(S3_SETTINGS))}"
-            )
         from airflow_pachy.pfs.objects.s3 import S3Store  # botocore takes long to import
 
         return S3Store(bucket, rest.partition("/")[2], s3)

@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from airflow_pachy.errors import InvalidArgument, ObjectExists, StoreDenied, StoreUnavailable, StoreUnfit
 from airflow_pachy.pfs.format import ensure_format
 from airflow_pachy.pfs.objects import CountingStore, LocalStore, MemoryStore, new_ulid, open_store
-from airflow_pachy.pfs.objects.s3 import _FirstContact
+from airflow_pachy.pfs.objects.s3_client import FirstContact
 from airflow_pachy.testing.object_store import ObjectStoreContract
 
 REAL = os.environ.get("PACHY_TEST_S3_ENDPOINT")
@@ -185,12 +185,12 @@ def test_a_web_server_that_is_no_s3_is_told_apart():
 
 def test_a_server_that_was_there_is_waited_for():
     """What looks like a wrong address at the first request is a transient fault later."""
-    seen = _FirstContact()
+    seen = FirstContact()
     gone = EndpointConnectionError(endpoint_url="http://s3")
     with pytest.raises(EndpointConnectionError):
-        seen._give_up(gone, attempts=2)
-    seen._give_up(None, attempts=1)
-    seen._give_up(gone, attempts=2)
+        seen.give_up(gone, attempts=2)
+    seen.give_up(None, attempts=1)
+    seen.give_up(gone, attempts=2)
 
 
 @pytest.mark.parametrize("below", ["", "/x"])
