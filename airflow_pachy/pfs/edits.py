@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from airflow_pachy.errors import InvalidArgument, InvalidPath, PathNotFound
+from airflow_pachy.pfs.headers import attribute_path, attributes_of
+from airflow_pachy.pfs.overlay import parents
 from airflow_pachy.pfs.paths import below, join_path, shown_path
 from airflow_pachy.pfs.tree import compile_glob
 from airflow_pachy.pfs.tree.entries import Change, Entry, Put, Remove
@@ -131,17 +133,21 @@ class DeletePath:
 
     def changes(self, files: Overlay) -> Iterator[Change]:
         """One removal per match."""
-        if files.entry(self.path) is not None or (self.path and files.is_directory(self.path)):
-            yield Remove(self.path, subtree=True)
-        elif self.path == "":
-            if len(files.tree()):
+        if self.path == "":
+            if files.tree().root is not None:
                 yield Remove("", subtree=True)
+        elif files.entry(self.path) is not None or files.is_directory(self.path):
+            yield Remove(self.path, subtree=True)
+            yield from _without_attributes(files, self.path)
+        elif files.is_directory(attributes_of(self.path)):
+            yield from _without_attributes(files, self.path)
         elif is_glob(self.path):
             compile_glob(shown_path(self.path))
             tree = files.tree()
             found = [node.path for node in tree.glob(shown_path(self.path))]
             for path in found:
                 yield Remove(path, subtree=True)
+                yield from _without_attributes(files, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,8 @@ class CopyPath:
     """Copy a file or directory by reference: no bytes move.
 
     Without `append` what is at the target is replaced whole; with it, files merge into the target directory
-    and a file that exists is appended to.
+    and a file that exists is appended to. `attributes` are the headers and footers of a directory, which it keeps
+    unless it comes to lie in one that has its own.
     """
 
     source: str
@@ -158,6 +165,7 @@ class CopyPath:
     append: bool
     writer: ContentWriter
     reader: ContentReader
+    attributes: Sequence[tuple[str, bytes]] = ()
     optional: bool = False
     blind: bool = False
 
@@ -165,6 +173,11 @@ class CopyPath:
         """A removal of the target and one put per file."""
         if not self.append and (self.target == "" or files.is_directory(self.target)):
             yield Remove(self.target, subtree=True)
+            yield from _without_attributes(files, self.target)
+        if not self.append and self.attributes and not _in_frame(files, self.target):
+            for path, value in self.attributes:
+                yield Put(Entry(path, self.writer.write(value)))
+            self.writer.flush()
         for entry in self.entries:
             path = join_path(self.target, below(entry.path, self.source))
             moved = Entry(path, entry.content, entry.executable, None, entry.mtime_us)
@@ -176,6 +189,18 @@ class CopyPath:
                 yield Put(appended(files, path, source, self.writer, self.reader))
         if self.append:
             self.writer.flush()
+
+
+def _without_attributes(files: Overlay, directory: str) -> Iterator[Change]:
+    """The removal of a directory's attributes, if it has any."""
+    if directory and files.is_directory(attributes_of(directory)):
+        yield Remove(attributes_of(directory), subtree=True)
+
+
+def _in_frame(files: Overlay, path: str) -> bool:
+    """Whether a directory above has a header or footer."""
+    above = [*parents(path), ""] if path else []
+    return any(files.entry(attribute_path(one, name)) is not None for one in above for name in ("header", "footer"))
 
 
 def is_glob(path: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_pachy.errors import InvalidArgument, InvalidPath, PathNotFound
 from airflow_pachy.pfs.describe import describe_entry, describe_node
+from airflow_pachy.pfs.headers import joined
 from airflow_pachy.pfs.infos import Diff, FileInfo
 from airflow_pachy.pfs.names import did_you_mean
 from airflow_pachy.pfs.overlay import parents
@@ -75,10 +76,26 @@ class Files:
         items = ((entry, target / below(entry.path, base)) for entry in entries)
         self.reader.materialise(items, progress=progress)
 
-    def below(self, path: str) -> list[Entry]:
-        """The file at `path`, or all files below it."""
-        entry = self.tree.get(path) if path else None
-        return [entry] if entry is not None else list(self.tree.entries(f"{path}/" if path else ""))
+    def matching(self, pattern: str) -> Iterator[Entry]:
+        """Files that a pattern matches and those below directories it matches, each once, in path order."""
+        inside: str | None = None
+        seen = False
+        for node in self.tree.glob(pattern):
+            # A directory comes before what is in it, which was yielded with it.
+            if inside is not None and node.path.startswith(inside):
+                continue
+            seen = True
+            if isinstance(node, File):
+                yield node.entry
+            else:
+                inside = f"{node.path}/" if node.path else ""
+                yield from self.tree.entries(inside)
+        if not seen:
+            raise PathNotFound(f"nothing in {self.commit} matches {pattern!r}; see what is there with list_file")
+
+    def join(self, pattern: str) -> Iterator[bytes]:
+        """The bytes of all files that `matching` finds."""
+        return joined(self.tree, self.matching(pattern), self.reader)
 
     def inspect(self, path: str) -> FileInfo:
         """What is at `path`, with its content hash also for a directory."""

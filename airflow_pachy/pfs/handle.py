@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.content import ContentWriter
@@ -90,6 +90,18 @@ class Commit:
     ) -> None:
         """Put all files below a local directory at `path`; see `Pfs.put_dir`."""
         self._pfs.put_dir(self._at(path), local, append=append, progress=progress)
+
+    def put_split(self, path: str, data: Data, delimiter: str = "line", **options: Any) -> None:
+        """Cut data into pieces below the directory `path`; see `Pfs.put_split`."""
+        self._pfs.put_split(self._at(path), data, delimiter, **options)
+
+    def put_header(self, path: str, header: bytes | str) -> None:
+        """Set the bytes before every piece of a directory; see `Pfs.put_header`."""
+        self._pfs.put_header(self._at(path), header)
+
+    def put_footer(self, path: str, footer: bytes | str) -> None:
+        """Set the bytes behind every piece of a directory; see `Pfs.put_footer`."""
+        self._pfs.put_footer(self._at(path), footer)
 
     def put_url(self, path: str, url: str, *, recursive: bool = False, append: bool = False) -> None:
         """Put what a URL names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -26,10 +27,13 @@ from airflow_pachy.pfs.edits import (
     now_us,
     require_some,
 )
+from airflow_pachy.pfs.headers import Frames, Framing, copied_attributes, require_directory
 from airflow_pachy.pfs.lookups import find_commit, find_repo
 from airflow_pachy.pfs.oneshot import BranchBusy, OneShot
 from airflow_pachy.pfs.paths import clean_file_path, clean_path, join_path
 from airflow_pachy.pfs.publish import see_branch
+from airflow_pachy.pfs.splitting import PutPieces, SetFrame, Split, Staging, stage
+from airflow_pachy.pfs.tree import Tree
 from airflow_pachy.pfs.tree.entries import Entry
 from airflow_pachy.pfs.uploads import WHOLE_BYTES, KnownChunks, PutDirectory, Told
 from airflow_pachy.pfs.urls import local_path, open_bucket, open_http, open_object, scheme_of
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 
 _BUSY_TRIES = 5
 _SPOOL_BYTES = 8 << 20
+_PIECES_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,35 @@ class Puts:
             told = Told(progress)
             self.apply(address, PutDirectory(local, address.path or "", append, writer, self.root.reader, known, told))
 
+    def put_split(self, address: Address, data: Data, split: Split) -> None:
+        """Cut data into numbered pieces below a directory, behind those that are there."""
+        directory = address.path or ""
+        source = as_source(data)
+        files = self._present_files(address)
+        require_directory(files, directory)
+        known = KnownChunks()
+        with ContentWriter(self.root.store, known=known.find) as writer:
+            staging = Staging(writer, Tree(self.root.store, None), source.mtime_us)
+            with _as_stream(source) as stream:
+                staged = stage(stream, split, Frames(files, self.root.reader), directory, staging)
+            writer.flush()
+            commit = self.open_target(address)
+            former = None if commit is None else self.root.tree(commit.tree)
+            # In an open commit a batch of changes is held in memory.
+            step = len(staged) if commit is None else _PIECES_AT_ONCE
+            for start in range(0, max(1, len(staged)), max(1, step)):
+                framing = Framing(self.root.reader, writer, known)
+                edit = PutPieces(directory, staged, framing, start, start + step, former, split.overwrite)
+                self.apply(address, edit)
+
+    def set_frame(self, address: Address, header: bytes | None, footer: bytes | None) -> None:
+        """Set the header or footer of a directory and all its pieces."""
+        self._require_target(address)
+        known = KnownChunks()
+        with ContentWriter(self.root.store, known=known.find) as writer:
+            framing = Framing(self.root.reader, writer, known)
+            self.apply(address, SetFrame(address.path or "", header, footer, framing))
+
     def put_url(self, address: Address, url: str, *, recursive: bool, append: bool) -> None:
         """Put what a URL names; with `recursive`, everything below an s3 prefix or a local directory."""
         scheme = scheme_of(url)
@@ -107,15 +141,18 @@ class Puts:
         self._require_target(address)
         self.apply(address, DeletePath(address.path))
 
-    def copy_file(self, source: Address, target: Address, tree_entries: list[Entry], *, append: bool) -> None:
-        """Copy files found at `source` to `target` by reference."""
+    def copy_file(self, source: Address, target: Address, files: Tree, *, append: bool) -> None:
+        """Copy what `files` has at `source` to `target` by reference."""
+        origin, path = source.path or "", target.path or ""
+        single = files.get(origin) if origin else None
+        tree_entries = [single] if single is not None else list(files.entries(f"{origin}/" if origin else ""))
         require_some(tree_entries, str(source))
         self._require_target(target)
-        origin, path = source.path or "", target.path or ""
+        attributes = [] if single is not None else copied_attributes(files, origin, path, self.root.reader)
         if len(tree_entries) == 1 and tree_entries[0].path == origin and not path:
             raise InvalidArgument(f"{source} is a file, so the target needs a file name: {target.commit}:/name")
         with ContentWriter(self.root.store) as writer:
-            self.apply(target, CopyPath(origin, path, tree_entries, append, writer, self.root.reader))
+            self.apply(target, CopyPath(origin, path, tree_entries, append, writer, self.root.reader, attributes))
 
     def apply(self, address: Address, edit: Edit) -> None:
         """Make an edit in the open commit that the address means, else as a commit of its own on its branch."""
@@ -165,10 +202,18 @@ class Puts:
         commit = self.open_target(address)
         if commit is not None:
             return self.root.tree(commit.tree).get(path)
+        return self._head_files(address).get(path)
+
+    def _present_files(self, address: Address) -> Tree:
+        """What a put would find now."""
+        commit = self.open_target(address)
+        return self._head_files(address) if commit is None else self.opened.tree(commit)
+
+    def _head_files(self, address: Address) -> Tree:
         with self.root.metadata.reader() as session:
             seen = see_branch(session, address)
             tree = session.scalar(select(Commit.tree).where(Commit.id == seen.head)) if seen.head else None
-        return self.root.tree(tree).get(path)
+        return self.root.tree(tree)
 
     def _put_bucket(self, address: Address, url: str, *, recursive: bool, append: bool) -> None:
         with open_bucket(url, self.root.s3) as (store, key):
@@ -198,6 +243,15 @@ def _is_large(source: Source) -> bool:
     if isinstance(source.data, bytes):
         return len(source.data) > WHOLE_BYTES
     return not isinstance(source.data, Path) or source.data.stat().st_size > WHOLE_BYTES
+
+
+@contextmanager
+def _as_stream(source: Source) -> Iterator[BinaryIO]:
+    if isinstance(source.data, Path):
+        with source.data.open("rb") as file:
+            yield file
+    else:
+        yield io.BytesIO(source.data) if isinstance(source.data, bytes) else source.data
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_pachy.errors import InvalidArgument
 from airflow_pachy.pfs.client.base import Client
+from airflow_pachy.pfs.headers import Frames, as_frame_bytes
+from airflow_pachy.pfs.splitting import Split
 from airflow_pachy.pfs.targets import as_address, as_commit, as_file, as_path
 
 if TYPE_CHECKING:
@@ -42,6 +44,48 @@ class FileVerbs(Client):
         """
         self._puts.put_dir(as_address(self._root, path), Path(local), append=append, progress=progress)
 
+    def put_split(  # noqa: PLR0917 - one list of numbers, in the order of the specification
+        self,
+        path: str | Address,
+        data: Data,
+        delimiter: str = "line",
+        target_file_datums: int = 0,
+        target_file_bytes: int = 0,
+        header_records: int = 0,
+        header: bytes | str | None = None,
+        footer: bytes | str | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Cut data into pieces below a directory: files named 0000000000000000 and so on, behind those that are there.
+
+        `delimiter` is line, json, csv or sql (one table as pg_dump writes it). A piece ends when it has so many records
+        or bytes, whichever is first; without either, each record is a piece. The first `header_records`, or
+        `header`, come before every piece, `footer` behind it; None leaves what an earlier commit set. With `overwrite`
+        the directory is emptied first. Raises `InvalidArgument` for data that cannot be split, saying where.
+        """
+        numbers = (target_file_datums, target_file_bytes, header_records)
+        split = Split.of(delimiter, numbers, header, footer, overwrite=overwrite)
+        self._puts.put_split(as_address(self._root, path), data, split)
+
+    def put_header(self, path: str | Address, header: bytes | str) -> None:
+        """Set the bytes before every piece of a directory and of those below it; empty ones clear them."""
+        self._puts.set_frame(as_address(self._root, path), as_frame_bytes(header, "header") or b"", None)
+
+    def put_footer(self, path: str | Address, footer: bytes | str) -> None:
+        """Set the bytes behind every piece of a directory and of those below it; empty ones clear them."""
+        self._puts.set_frame(as_address(self._root, path), None, as_frame_bytes(footer, "footer") or b"")
+
+    def get_header(self, path: str | Address) -> bytes:
+        """The header that a directory was given; empty if none."""
+        address = as_address(self._root, path)
+        return Frames(self._files(address).tree, self._root.reader).of(address.path or "").header
+
+    def get_footer(self, path: str | Address) -> bytes:
+        """The footer that a directory was given; empty if none."""
+        address = as_address(self._root, path)
+        return Frames(self._files(address).tree, self._root.reader).of(address.path or "").footer
+
     def put_url(self, path: str | Address, url: str, recursive: bool = False, *, append: bool = False) -> None:
         """Put what an http(s), s3 or file URL names."""
         self._puts.put_url(as_address(self._root, path), url, recursive=recursive, append=append)
@@ -55,12 +99,20 @@ class FileVerbs(Client):
         origin = as_address(self._root, source)
         files = self._files(origin)
         files.node(origin.path or "")
-        self._puts.copy_file(origin, as_address(self._root, target), files.below(origin.path or ""), append=append)
+        self._puts.copy_file(origin, as_address(self._root, target), files.tree, append=append)
 
     def get_file(self, path: str | Address, offset: int = 0, length: int | None = None) -> bytes:
         """Bytes of a file from `offset` on; beyond its end there are none. Raises `PathNotFound`."""
         address = as_path(self._root, path)
         return self._files(address).read(address.path or "", offset, length)
+
+    def get_files(self, commit: CommitLike, pattern: str) -> Iterator[bytes]:
+        """All files that a pattern matches, or that are below directories it matches, joined in path order.
+
+        Comes in windows of some megabytes. Pieces of a split come with their directory's header and footer once.
+        Raises `PathNotFound` if nothing matches.
+        """
+        return self._files(as_commit(self._root, commit)).join(pattern)
 
     def open_file(self, path: str | Address) -> BinaryIO:
         """A file as a seekable stream."""

@@ -10,7 +10,7 @@ from airflow_pachy.pfs.content.hashing import hash_bytes
 from airflow_pachy.pfs.content.spans import Piece, plan_spans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from airflow_pachy.pfs.objects.store import ObjectStore
@@ -46,6 +46,26 @@ class ContentReader:
                 start = piece.offset - span.offset
                 parts[piece.purpose.position] = bytes(_checked(body[start : start + piece.length], piece))
         return b"".join(parts[position] for position in sorted(parts))
+
+    def read_many(self, contents: Sequence[Content]) -> list[bytes]:
+        """Whole files, in the order given, all of them in memory; neighbours in a pack are fetched together."""
+        found: list[dict[int, bytes]] = [{} for _ in contents]
+        pieces = [
+            Piece(piece.object, piece.offset, piece.length, (place, piece.purpose))
+            for place, content in enumerate(contents)
+            for piece in _pieces(content, 0, content.size_bytes)
+        ]
+        for span in plan_spans(pieces):
+            body = memoryview(self._fetch(span.object, span.offset, span.end - span.offset))
+            for piece in span.pieces:
+                place, part = piece.purpose
+                start = piece.offset - span.offset
+                whole = Piece(piece.object, piece.offset, piece.length, part)
+                found[place][part.position] = _checked(body[start : start + piece.length], whole)
+        return [
+            b"".join(parts[position] for position in sorted(parts)) if content.segments else self.read(content)
+            for content, parts in zip(contents, found, strict=True)
+        ]
 
     def open(self, content: Content) -> BinaryIO:
         """A seekable file that reads a chunk ahead and holds one chunk (at most 12 MiB) in memory."""
