@@ -13,7 +13,7 @@ from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.branch_graph import BranchGraph
 from airflow_pachy.pfs.describe import describe_branches
 from airflow_pachy.pfs.firing import fire_triggers, release_followers, require_one_way, set_trigger
-from airflow_pachy.pfs.lookups import find_branch, find_commit, find_repo
+from airflow_pachy.pfs.lookups import find_branch, find_commit, find_repo, require_data
 from airflow_pachy.pfs.oneshot import lock_branch
 from airflow_pachy.pfs.publish import Seen, move_head
 
@@ -105,6 +105,7 @@ def _point(session: Session, row: Branch, target: Commit, author: str | None) ->
         raise InvalidArgument(f"the head of {address} must be a commit of repo {row.repo!r}, not of {target.repo!r}")
     if target.state != "finished":
         raise CommitOpen(f"commit {target.repo}@{target.id} is {target.state}; only a finished commit can be a head")
+    require_data(target)
     if row.open_commit is not None:
         raise CommitOpen(
             f"branch {address} has the open commit {row.open_commit}; finish or drop it before moving the branch"

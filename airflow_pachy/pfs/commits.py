@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
@@ -12,8 +12,9 @@ from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.ancestry import ancestors
 from airflow_pachy.pfs.describe import describe_commit, describe_commits
 from airflow_pachy.pfs.firing import fire_triggers
-from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id
-from airflow_pachy.pfs.mirror import CommitMirror, write_mirror
+from airflow_pachy.pfs.labels import check_labels, has_labels, merged_labels
+from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id, require_data
+from airflow_pachy.pfs.mirror import CommitMirror, mirror_again, write_mirror
 from airflow_pachy.pfs.names import new_id
 from airflow_pachy.pfs.oneshot import lock_branch, upstream_heads
 from airflow_pachy.pfs.open_commits import last_sequence, lock_open, merged
@@ -36,12 +37,19 @@ class BothChanged(BranchMoved):
     """The branch moved, and what it moved to changed the same paths as the commit to be finished."""
 
 
+_ORIGINS = ("user", "auto")
 _FINISH_TRIES = 10
 _PAGE = 200
 
 
 def start_commit(
-    root: Root, branch: Address, *, parent: Address | None, description: str, provenance: Sequence[Address] | None
+    root: Root,
+    branch: Address,
+    *,
+    parent: Address | None,
+    description: str,
+    provenance: Sequence[Address] | None,
+    labels: Mapping[str, str] | None,
 ) -> CommitInfo:
     """Open a commit on a branch, making the branch if needed.
 
@@ -75,6 +83,7 @@ def start_commit(
             description=description,
             origin="user",
             author=root.principal,
+            labels=check_labels(labels) if labels else None,
         )
         session.add(commit)
         session.flush()
@@ -85,9 +94,17 @@ def start_commit(
 
 
 def finish_commit(
-    root: Root, address: Address, *, description: str | None = None, empty: bool = False, error: str | None = None
+    root: Root,
+    address: Address,
+    *,
+    description: str | None = None,
+    empty: bool = False,
+    error: str | None = None,
+    labels: Mapping[str, str | None] | None = None,
 ) -> CommitInfo:
     """Publish an open commit as the head of its branch; with `error`, close it beside the branch instead.
+
+    `labels` are added to those it has.
 
     Finishing a finished commit again changes nothing. If the head moved since the commit was opened, its changes
     are carried over; raises `BranchMoved` when both sides changed the same path.
@@ -99,7 +116,11 @@ def finish_commit(
             return _already_finished(root, commit, empty=empty, error=error)
         tree, sequence = (Tree(root.store, None), None) if empty else merged(root, commit)
         try:
-            finished = _close(root, commit, tree, sequence, description=description, error=error)
+            described = {
+                "description": commit.description if description is None else description,
+                "labels": merged_labels(commit.labels, labels),
+            }
+            finished = _close(root, commit, tree, sequence, described=described, error=error)
         except BothChanged:
             raise
         except BranchMoved:
@@ -112,6 +133,20 @@ def finish_commit(
         f"commit {commit.repo}@{commit.id} could not be finished: others wrote to it or moved "
         f"{commit.repo}@{commit.branch} {_FINISH_TRIES} times meanwhile; stop them, then finish it again"
     )
+
+
+def update_commit(
+    root: Root, address: Address, *, description: str | None, labels: Mapping[str, str | None] | None
+) -> CommitInfo:
+    """Change what is said of a commit: the description if given, and the labels given; None takes a label away."""
+    with root.metadata.session() as session:
+        row = find_commit(session, address)
+        row.description = row.description if description is None else description
+        row.labels = merged_labels(row.labels, labels)
+        session.flush()
+        info = describe_commit(session, row)
+    mirror_again(root, [info.id])
+    return info
 
 
 def inspect_commit(root: Root, address: Address) -> CommitInfo:
@@ -128,13 +163,18 @@ def list_commits(
     limit: int | None = None,
     reverse: bool = False,
     origin: str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Iterator[CommitInfo]:
     """A commit and its ancestors, newest first (oldest first with `reverse`), starting beyond `after`.
 
-    Read page by page: a caller that stops early costs little, except with `reverse`, which needs all ids first.
+    With `origin` or `labels`, only those that have them. Read page by page: a caller that stops early costs little,
+    except with `reverse`, which needs all ids first. Raises `InvalidArgument` if `after` is not among them.
     """
     if limit is not None and limit < 0:
         raise InvalidArgument(f"limit must be 0 or more, not {limit}")
+    if origin not in (None, *_ORIGINS):
+        raise InvalidArgument(f"commits have no origin {origin!r}; it is {' or '.join(_ORIGINS)}")
+    wanted = check_labels(labels or {})
     with root.metadata.reader() as session:
         start = _start_of_list(session, address)
         beyond = find_commit(session, after).id if after is not None else None
@@ -145,7 +185,7 @@ def list_commits(
         for info in _describe_ids(root, ids):
             if left == 0:
                 return
-            if origin is None or info.origin == origin:
+            if (origin is None or info.origin == origin) and has_labels(info.labels, wanted):
                 left -= 1
                 yield info
 
@@ -162,7 +202,11 @@ def _pages(root: Root, start: str, beyond: str | None, *, reverse: bool) -> Iter
     if reverse:
         with root.metadata.reader() as session:
             ids = list(ancestors(session, start))[::-1]
-        if beyond in ids:
+        if beyond is not None:
+            if beyond not in ids:
+                raise InvalidArgument(
+                    f"commit {beyond} is not in the history of commit {start}: nothing comes after it"
+                )
             ids = ids[ids.index(beyond) + 1 :]
         yield from (ids[at : at + _PAGE] for at in range(0, len(ids), _PAGE))
         return
@@ -202,6 +246,7 @@ def _require_base(base: Commit, branch: Address) -> None:
         raise InvalidArgument(f"parent {base.repo}@{base.id} is a commit of another repo than {branch}")
     if base.state != "finished":
         raise CommitOpen(f"parent {base.repo}@{base.id} is {base.state}; finish it first")
+    require_data(base)
 
 
 def _commit_ids(session: Session, addresses: Sequence[Address]) -> list[str]:
@@ -218,7 +263,13 @@ def _already_finished(root: Root, commit: Commit, *, empty: bool, error: str | N
 
 
 def _close(
-    root: Root, commit: Commit, tree: Tree, sequence: int | None, *, description: str | None, error: str | None
+    root: Root,
+    commit: Commit,
+    tree: Tree,
+    sequence: int | None,
+    *,
+    described: Mapping[str, Any],
+    error: str | None,
 ) -> CommitInfo | None:
     """One try to publish; None if a batch of changes arrived meanwhile."""
     branch = _branch_of(commit)
@@ -229,7 +280,7 @@ def _close(
     parent = commit.parent
     if error is None and seen.ordinal != commit.seen_ordinal:
         tree, parent = _carried_over(root, commit, tree, head), seen.head
-    values = {
+    values: dict[str, Any] = {
         "parent": parent,
         "ordinal": seen.ordinal + 1 if error is None else None,
         "state": "finished" if error is None else "error",
@@ -238,8 +289,8 @@ def _close(
         "file_count": len(tree),
         "finished": utc_now(),
         "heartbeat": None,
-        "description": commit.description if description is None else description,
         "error": error,
+        **described,
     }
     mirror = CommitMirror.of(commit, upstream, **values)
     write_mirror(root.store, mirror)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import select
 
-from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance, Repo
+from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance, Repo, Tag
 from airflow_pachy.pfs.branch_graph import BranchGraph
 from airflow_pachy.pfs.infos import BranchInfo, CommitInfo, CommitState, FileInfo, RepoInfo
 from airflow_pachy.pfs.paths import shown_path
@@ -37,7 +37,15 @@ def describe_repos(session: Session, rows: Sequence[Repo]) -> list[RepoInfo]:
     )
     sizes = {row.repo: row.size_bytes for row in session.execute(heads)}
     return [
-        RepoInfo(row.name, row.description, row.created, row.author, sizes.get(row.name, 0), tuple(branches[row.name]))
+        RepoInfo(
+            name=row.name,
+            description=row.description,
+            created=row.created,
+            author=row.author,
+            size_bytes=sizes.get(row.name, 0),
+            branches=tuple(branches[row.name]),
+            labels=dict(row.labels or {}),
+        )
         for row in rows
     ]
 
@@ -90,7 +98,10 @@ def describe_commits(session: Session, rows: Sequence[Commit]) -> list[CommitInf
     )
     for commit, repo, upstream in session.execute(edges):
         provenance[commit].append(f"{repo}@{upstream}")
-    return [_describe_commit(row, children[row.id], provenance[row.id]) for row in rows]
+    tags: defaultdict[str, list[str]] = defaultdict(list)
+    for commit, name in session.execute(select(Tag.commit, Tag.name).where(Tag.commit.in_(ids)).order_by(Tag.name)):
+        tags[commit].append(name)
+    return [_describe_commit(row, children[row.id], provenance[row.id], tags[row.id]) for row in rows]
 
 
 def describe_commit(session: Session, row: Commit) -> CommitInfo:
@@ -98,7 +109,7 @@ def describe_commit(session: Session, row: Commit) -> CommitInfo:
     return describe_commits(session, [row])[0]
 
 
-def _describe_commit(row: Commit, children: list[str], provenance: list[str]) -> CommitInfo:
+def _describe_commit(row: Commit, children: list[str], provenance: list[str], tags: list[str]) -> CommitInfo:
     return CommitInfo(
         repo=row.repo,
         id=row.id,
@@ -118,6 +129,10 @@ def _describe_commit(row: Commit, children: list[str], provenance: list[str]) ->
         job=row.job,
         ordinal=row.ordinal,
         tree=row.tree,
+        labels=dict(row.labels or {}),
+        tags=tuple(tags),
+        forgotten=row.forgotten,
+        forgotten_by=row.forgotten_by,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class RepoInfo:
     size_bytes: int
     branches: tuple[str, ...]
     access: str = "OWNER"
+    labels: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return self.name
@@ -78,6 +79,7 @@ class CommitInfo:
 
     `state` is "open", "finished" or "error" (finished off its branch, with `error` saying why). `origin` is
     "user" or "auto" (made by a job, whose id is `job`). `ordinal` is its number among the moves of its branch's head.
+    `forgotten` is when its data was given up, by `forgotten_by`; size and counts still tell what there was.
     """
 
     repo: str
@@ -98,6 +100,10 @@ class CommitInfo:
     job: str | None = None
     ordinal: int | None = None
     tree: str | None = None
+    labels: dict[str, str] = field(default_factory=dict, hash=False)
+    tags: tuple[str, ...] = ()
+    forgotten: datetime | None = None
+    forgotten_by: str | None = None
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.id}"

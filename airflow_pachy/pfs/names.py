@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NAME_LENGTH = 128
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_TAG = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _COMMIT_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -38,6 +39,17 @@ def check_branch_name(name: str) -> str:
     if re.fullmatch(r"[0-9a-fA-F]{32}", name):
         raise InvalidName(f"branch name {name!r} looks like a commit id (32 hex digits); choose another name")
     return _check(name, "branch")
+
+
+def check_tag_name(name: str) -> str:
+    """Return `name`, or raise `InvalidName`: like a branch's, with dots inside, as in v1.2.3."""
+    if re.fullmatch(r"[0-9a-fA-F]{32}", name):
+        raise InvalidName(f"tag {name!r} looks like a commit id (32 hex digits); choose another name")
+    if _TAG.fullmatch(name) is None:
+        raise InvalidName(f"tag {name!r} is not allowed: use letters, digits, '_' and '-', with single dots inside")
+    if len(name) > NAME_LENGTH:
+        raise InvalidName(f"tag {name[:24]!r}... has {len(name)} characters; at most {NAME_LENGTH} are allowed")
+    return name
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

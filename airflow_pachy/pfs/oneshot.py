@@ -184,8 +184,7 @@ def _insert(session: Session, branch: Address, start: _Start, mirror: CommitMirr
 
 def commit_row(mirror: CommitMirror) -> Commit:
     """The SQL row of a commit that is described by its mirror."""
-    names = [name for name in mirror.__slots__ if name != "provenance"]
-    return Commit(**{name: getattr(mirror, name) for name in names})
+    return Commit(**{name: getattr(mirror, name) for name in mirror.columns()})
 
 
 def _wait(attempt: int) -> None:

@@ -15,7 +15,7 @@ from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.firing import fire_triggers
 from airflow_pachy.pfs.lookups import find_commit_by_id
-from airflow_pachy.pfs.mirror import CommitMirror, write_mirror
+from airflow_pachy.pfs.mirror import CommitMirror, mirror_again, write_mirror
 from airflow_pachy.pfs.names import new_id
 from airflow_pachy.pfs.publish import Seen, add_provenance, ensure_branch, move_head, see_branch, utc_now
 from airflow_pachy.pfs.root import tree_text
@@ -77,7 +77,10 @@ def mirror_output_commit(root: Root, commit_id: str, tree: Tree | None, *, seen_
         row = find_commit_by_id(session, commit_id)
         upstream = session.scalars(select(CommitProvenance.upstream).where(CommitProvenance.commit == commit_id)).all()
         seen = see_branch(session, Address(row.repo, row.branch))
-    changed = _published(tree, seen_head, seen.ordinal + 1) if row.state == "open" and tree is not None else {}
+    if row.state != "open":
+        mirror_again(root, [commit_id])
+        return
+    changed = _published(tree, seen_head, seen.ordinal + 1) if tree is not None else {}
     write_mirror(root.store, CommitMirror.of(row, upstream, **changed))
 
 

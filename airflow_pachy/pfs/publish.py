@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from airflow_pachy.errors import BranchMoved
-from airflow_pachy.metadata.models import Branch, CommitProvenance, HeadMove
+from airflow_pachy.errors import AlreadyExists, BranchMoved
+from airflow_pachy.metadata.models import Branch, CommitProvenance, HeadMove, Tag
 from airflow_pachy.pfs.lookups import find_repo
+from airflow_pachy.pfs.names import check_branch_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +44,7 @@ def ensure_branch(session: Session, address: Address, author: str | None) -> Bra
     row = session.get(Branch, (address.repo, address.ref))
     if row is None:
         find_repo(session, address.repo)
+        _require_branch_name(session, address)
         row = Branch(repo=address.repo, name=address.ref, ordinal=0, created=utc_now(), author=author)
         try:
             with session.begin_nested():
@@ -52,6 +54,27 @@ def ensure_branch(session: Session, address: Address, author: str | None) -> Bra
             find_repo(session, address.repo)
             return session.get_one(Branch, (address.repo, address.ref), populate_existing=True)
     return row
+
+
+def _require_branch_name(session: Session, address: Address) -> None:
+    """Raise `AlreadyExists` where an address means a tag, or would mean two things with this branch."""
+    check_branch_name(address.ref)
+    for name in session.scalars(
+        select(Tag.name).where(
+            Tag.repo == address.repo,
+            or_(Tag.name == address.ref, Tag.name.startswith(f"{address.ref}.", autoescape=True)),
+        )
+    ):
+        if name == address.ref:
+            raise AlreadyExists(
+                f"{address.repo}@{name} is a tag, which never changes; write to a branch, such as one made from it "
+                f"with: pachy create branch {address.repo}@NAME --head {name}"
+            )
+        if name.rpartition(".")[0] == address.ref:
+            raise AlreadyExists(
+                f"{address.repo} has a tag {name!r}, which could not be told from the history of a branch "
+                f"{address.ref!r}; choose another name for the branch"
+            )
 
 
 def see_branch(session: Session, address: Address) -> Seen:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
 
-from airflow_pachy.errors import CommitOpen, HasDependents
-from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance, HeadMove
+from airflow_pachy.errors import CommitForgotten, CommitOpen, HasDependents
+from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance, HeadMove, Tag
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.firing import in_trigger_order
 from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id
-from airflow_pachy.pfs.mirror import CommitMirror, mirror_key, write_mirror
+from airflow_pachy.pfs.mirror import mirror_again, mirror_key
 from airflow_pachy.pfs.provenance import downstream_closure
 from airflow_pachy.pfs.publish import Seen, move_head
 
@@ -23,60 +23,51 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.root import Root
 
 
-def drop_commit(root: Root, address: Address) -> str:
+def drop_commit(root: Root, address: Address, *, recursive: bool = False) -> list[str]:
     """Remove a commit without children and return its id; a branch whose head it was falls back to its parent.
 
-    Raises `HasDependents` when it has children or other commits derive from it.
+    With `recursive`, those that derive from it go as well. Raises `HasDependents` when it has children, is tagged, or
+    others derive from it.
     """
     with root.metadata.session() as session:
         row = _locked(session, address)
-        if children := _children(session, row.id):
-            raise HasDependents(
-                f"commit {row.repo}@{row.id} has {len(children)} children ({children[0].id}, ...); "
-                "drop those first, or squash it, which keeps them"
-            )
-        _require_no_subvenance(session, row)
-        removed = _remove(session, row, root.principal)
-    root.store.delete([mirror_key(removed)])
-    return removed
+        doomed = _doomed(session, row, recursive=recursive)
+        for victim in doomed:
+            children = [child for child in _children(session, victim.id) if child not in doomed]
+            if children:
+                raise HasDependents(
+                    f"commit {victim.repo}@{victim.id} has {len(children)} children ({children[0].id}, ...); "
+                    "drop those first, or squash it, which keeps them"
+                )
+        _remove_all(session, doomed, root.principal)
+    return _unmirror(root, doomed, [])
 
 
-def squash_commit(root: Root, address: Address) -> None:
+def squash_commit(root: Root, address: Address, *, recursive: bool = False) -> None:
     """Remove a commit that has finished children; they keep their files and follow its parent.
 
-    Raises `HasDependents` when it has no children (drop it instead) or others derive from it, `CommitOpen`.
+    With `recursive`, those that derive from it are squashed as well. Raises `HasDependents` when one has no children
+    (drop it instead), is tagged, or others derive from it; `CommitOpen`.
     """
     with root.metadata.session() as session:
         row = _locked(session, address)
-        if row.state == "open":
-            raise CommitOpen(f"commit {row.repo}@{row.id} is open; finish it or drop it")
-        children = _children(session, row.id)
-        if not children:
-            raise HasDependents(
-                f"commit {row.repo}@{row.id} has no children that could take its changes over; drop it instead"
-            )
-        if unfinished := [child.id for child in children if child.state == "open"]:
-            raise CommitOpen(
-                f"the child {row.repo}@{unfinished[0]} is open; finish or drop it before squashing its parent"
-            )
-        _require_no_subvenance(session, row)
-        removed = _remove(session, row, root.principal)
-    _mirror_again(root, [child.id for child in children])
-    root.store.delete([mirror_key(removed)])
+        doomed = _doomed(session, row, recursive=recursive)
+        touched = [child for victim in doomed for child in _heirs(session, victim) if child not in doomed]
+        _remove_all(session, doomed, root.principal)
+    _unmirror(root, doomed, touched)
 
 
 def delete_commit(root: Root, address: Address) -> None:
-    """Remove a commit and every commit that derives from it, wherever they stand in their histories."""
+    """Remove a commit and every commit that derives from it, wherever they stand in their histories.
+
+    Raises `HasDependents` for a tagged one.
+    """
     with root.metadata.session() as session:
         row = _locked(session, address)
-        doomed = [row.id, *sorted(downstream_closure(session, row.id))]
-        touched: set[str] = set()
-        for commit_id in doomed:
-            victim = find_commit_by_id(session, commit_id)
-            touched.update(child.id for child in _children(session, commit_id))
-            _remove(session, victim, root.principal)
-    _mirror_again(root, sorted(touched - set(doomed)))
-    root.store.delete([mirror_key(one) for one in doomed])
+        doomed = _doomed(session, row, recursive=True)
+        touched = [child for victim in doomed for child in _children(session, victim.id) if child not in doomed]
+        _remove_all(session, doomed, root.principal)
+    _unmirror(root, doomed, touched)
 
 
 def _locked(session: Session, address: Address) -> Commit:
@@ -85,8 +76,39 @@ def _locked(session: Session, address: Address) -> Commit:
     return row
 
 
+def _doomed(session: Session, row: Commit, *, recursive: bool) -> list[Commit]:
+    """What is to be removed: the commit and, with `recursive`, all that derive from it. Raises `HasDependents`."""
+    if not recursive:
+        _require_no_subvenance(session, row)
+    below = sorted(downstream_closure(session, row.id)) if recursive else []
+    doomed = [row, *(find_commit_by_id(session, one) for one in below)]
+    for victim in doomed:
+        tag = session.scalar(select(Tag.name).where(Tag.commit == victim.id).limit(1))
+        if tag is not None:
+            address = f"{victim.repo}@{tag}"
+            raise HasDependents(
+                f"commit {victim.repo}@{victim.id} is tagged {tag!r} and stays while it is; "
+                f"delete the tag first with: pachy delete tag {address}"
+            )
+    return doomed
+
+
 def _children(session: Session, commit_id: str) -> Sequence[Commit]:
     return session.scalars(select(Commit).where(Commit.parent == commit_id).order_by(Commit.started)).all()
+
+
+def _heirs(session: Session, row: Commit) -> Sequence[Commit]:
+    """The children of a commit that is to be squashed, which take over what it changed."""
+    if row.state == "open":
+        raise CommitOpen(f"commit {row.repo}@{row.id} is open; finish it or drop it")
+    children = _children(session, row.id)
+    if not children:
+        raise HasDependents(
+            f"commit {row.repo}@{row.id} has no children that could take its changes over; drop it instead"
+        )
+    if unfinished := [child.id for child in children if child.state == "open"]:
+        raise CommitOpen(f"the child {row.repo}@{unfinished[0]} is open; finish or drop it before squashing its parent")
+    return children
 
 
 def _require_no_subvenance(session: Session, row: Commit) -> None:
@@ -98,12 +120,30 @@ def _require_no_subvenance(session: Session, row: Commit) -> None:
     ).first()
     if below is not None:
         raise HasDependents(
-            f"commit {below.repo}@{below.id} derives from {row.repo}@{row.id}; delete_commit removes both, "
-            "or remove that one first"
+            f"commit {below.repo}@{below.id} derives from {row.repo}@{row.id}; delete_commit removes both, recursive "
+            "drops or squashes both, or remove that one first"
         )
 
 
-def _remove(session: Session, row: Commit, author: str | None) -> str:
+def _remove_all(session: Session, doomed: Sequence[Commit], author: str | None) -> None:
+    for row in doomed:
+        # A parent may have been removed just before.
+        session.refresh(row)
+        _remove(session, row, author)
+    empty = session.execute(
+        select(Branch.repo, Branch.name, Branch.head)
+        .join(Commit, Commit.id == Branch.head)
+        .where(Branch.repo.in_({row.repo for row in doomed}), Commit.forgotten.is_not(None))
+        .limit(1)
+    ).first()
+    if empty is not None:
+        raise CommitForgotten(
+            f"branch {empty.repo}@{empty.name} would fall back to commit {empty.head}, whose data was forgotten; point "
+            f"it elsewhere first (pachy create branch {empty.repo}@{empty.name} --head COMMIT), or delete it"
+        )
+
+
+def _remove(session: Session, row: Commit, author: str | None) -> None:
     session.execute(update(Commit).where(Commit.parent == row.id).values(parent=row.parent))
     session.execute(
         update(Branch).where(Branch.repo == row.repo, Branch.open_commit == row.id).values(open_commit=None)
@@ -118,19 +158,11 @@ def _remove(session: Session, row: Commit, author: str | None) -> str:
     session.execute(delete(CommitProvenance).where(CommitProvenance.upstream == row.id))
     session.delete(row)
     session.flush()
-    return row.id
 
 
-def _mirror_again(root: Root, commit_ids: Sequence[str]) -> None:
-    with root.metadata.reader() as session:
-        rows = [session.get(Commit, one) for one in commit_ids]
-        mirrors = [
-            CommitMirror.of(
-                row,
-                session.scalars(select(CommitProvenance.upstream).where(CommitProvenance.commit == row.id)).all(),
-            )
-            for row in rows
-            if row is not None
-        ]
-    for mirror in mirrors:
-        write_mirror(root.store, mirror)
+def _unmirror(root: Root, removed: Sequence[Commit], touched: Sequence[Commit]) -> list[str]:
+    """Bring the copies in the bucket up to date; returns the ids of what was removed."""
+    ids = [row.id for row in removed]
+    mirror_again(root, sorted({row.id for row in touched}))
+    root.store.delete([mirror_key(one) for one in ids])
+    return ids

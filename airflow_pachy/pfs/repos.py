@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
@@ -12,12 +13,13 @@ from airflow_pachy.errors import AlreadyExists, HasDependents
 from airflow_pachy.metadata.models import BranchProvenance, Commit, CommitProvenance, Repo
 from airflow_pachy.pfs.access import grant_creator, with_roles
 from airflow_pachy.pfs.describe import describe_repos
+from airflow_pachy.pfs.labels import check_labels, has_labels, merged_labels
 from airflow_pachy.pfs.lookups import find_repo
 from airflow_pachy.pfs.names import check_repo_name
 from airflow_pachy.pfs.publish import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy.orm import Session
 
@@ -27,8 +29,13 @@ if TYPE_CHECKING:
 _PAGE = 200
 
 
-def create_repo(root: Root, name: str, *, description: str, update: bool) -> RepoInfo:
-    """Make a repo; `update` changes the description of an existing one. Raises `InvalidName`, `AlreadyExists`."""
+def create_repo(
+    root: Root, name: str, *, description: str, update: bool, labels: Mapping[str, str | None] | None
+) -> RepoInfo:
+    """Make a repo; `update` changes the description of an existing one, and its labels by those given.
+
+    Raises `InvalidName`, `AlreadyExists`, `InvalidArgument`.
+    """
     check_repo_name(name)
     taken = AlreadyExists(f"repo {name!r} exists already; to change its description use: pachy update repo {name}")
     try:
@@ -42,13 +49,28 @@ def create_repo(root: Root, name: str, *, description: str, update: bool) -> Rep
                 session.flush()
                 grant_creator(session, name, root.principal)
             row.description = description
+            row.labels = merged_labels(row.labels, labels)
             session.flush()
             return describe_repos(session, [row])[0]
     except IntegrityError as error:
         # Another process made it between our look and our insert.
         if update:
-            return create_repo(root, name, description=description, update=True)
+            return create_repo(root, name, description=description, update=True, labels=labels)
         raise taken from error
+
+
+def update_repo(
+    root: Root, name: str, *, description: str | None, labels: Mapping[str, str | None] | None
+) -> RepoInfo:
+    """Change what is said of a repo: the description if given, and the labels given; None takes a label away."""
+    check_repo_name(name)
+    with root.metadata.session() as session:
+        row = find_repo(session, name)
+        row.description = row.description if description is None else description
+        row.labels = merged_labels(row.labels, labels)
+        session.flush()
+        info = describe_repos(session, [row])[0]
+    return with_roles(root, [info])[0]
 
 
 def inspect_repo(root: Root, name: str) -> RepoInfo:
@@ -59,8 +81,15 @@ def inspect_repo(root: Root, name: str) -> RepoInfo:
     return with_roles(root, [info])[0]
 
 
-def list_repos(root: Root, *, after: str | None, limit: int | None) -> Iterator[RepoInfo]:
-    """Repos by name, read page by page."""
+def list_repos(
+    root: Root, *, after: str | None, limit: int | None, labels: Mapping[str, str] | None
+) -> Iterator[RepoInfo]:
+    """Repos by name, read page by page; with `labels`, those that have all of them."""
+    if labels:
+        wanted = check_labels(labels)
+        found = list_repos(root, after=after, limit=None, labels=None)
+        yield from islice((one for one in found if has_labels(one.labels, wanted)), limit)
+        return
     left = limit
     while left is None or left > 0:
         size = _PAGE if left is None else min(left, _PAGE)

@@ -12,7 +12,7 @@ from airflow_pachy.pfs.content import ContentReader, ContentWriter
 from airflow_pachy.pfs.files import Files
 from airflow_pachy.pfs.format import ensure_format
 from airflow_pachy.pfs.handle import Commit
-from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id
+from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id, require_data
 from airflow_pachy.pfs.objects import open_store
 from airflow_pachy.pfs.open_commits import OpenCommits
 from airflow_pachy.pfs.puts import Puts
@@ -138,13 +138,13 @@ class Client:
 
     def _files(self, address: Address) -> Files:
         with self._root.metadata.reader() as session:
-            row = find_commit(session, address)
+            row = require_data(find_commit(session, address))
         tree = self.opened.tree(row) if row.state == "open" else self._root.tree(row.tree)
         return Files(tree, f"{row.repo}@{row.id}", self._root.reader)
 
     def _parent_files(self, address: Address) -> Files:
         with self._root.metadata.reader() as session:
             row = find_commit(session, address)
-            parent = find_commit_by_id(session, row.parent) if row.parent else None
+            parent = require_data(find_commit_by_id(session, row.parent)) if row.parent else None
         tree = self._root.tree(parent.tree if parent else None)
         return Files(tree, f"{row.repo}@{row.parent}" if row.parent else f"{row.repo}@nothing", self._root.reader)

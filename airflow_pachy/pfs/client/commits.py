@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_pachy.pfs import commits, removal, waiting
+from airflow_pachy.pfs import commits, forgetting, removal, tags, waiting
 from airflow_pachy.pfs import provenance as lineage
 from airflow_pachy.pfs.address import parse_branch
 from airflow_pachy.pfs.client.base import Client
-from airflow_pachy.pfs.targets import CommitLike, as_commit
+from airflow_pachy.pfs.targets import CommitLike, as_address, as_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_pachy.pfs.handle import Commit
-    from airflow_pachy.pfs.infos import CommitInfo
+    from airflow_pachy.pfs.infos import CommitInfo, TagInfo
 
 
 class CommitVerbs(Client):
@@ -27,6 +27,8 @@ class CommitVerbs(Client):
         parent: CommitLike | None = None,
         description: str = "",
         provenance: Sequence[CommitLike] | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
     ) -> Commit:
         """Open a commit on a branch. Raises `CommitOpen` if one is open already."""
         info = commits.start_commit(
@@ -35,6 +37,7 @@ class CommitVerbs(Client):
             parent=None if parent is None else as_commit(self._root, parent),
             description=description,
             provenance=None if provenance is None else [as_commit(self._root, one) for one in provenance],
+            labels=labels,
         )
         return self._handle(info.id, buffered=False)
 
@@ -45,12 +48,18 @@ class CommitVerbs(Client):
         *,
         empty: bool = False,
         error: str | None = None,
+        labels: Mapping[str, str | None] | None = None,
     ) -> CommitInfo:
-        """Publish an open commit; `empty` publishes no files, `error` closes it beside its branch. Idempotent."""
+        """Publish an open commit; `empty` publishes no files, `error` closes it beside its branch. Idempotent.
+
+        `description` replaces the one given at the start; `labels` are added to those given then.
+        """
         address = as_commit(self._root, commit)
         info = self.inspect_commit(address)
         self.opened.settle(info.id)
-        finished = commits.finish_commit(self._root, address, description=description, empty=empty, error=error)
+        finished = commits.finish_commit(
+            self._root, address, description=description, empty=empty, error=error, labels=labels
+        )
         self.opened.forget(finished.id)
         return finished
 
@@ -62,9 +71,10 @@ class CommitVerbs(Client):
         parent: CommitLike | None = None,
         description: str = "",
         provenance: Sequence[CommitLike] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Iterator[Commit]:
         """Open a commit for a block: finished when the block ends, dropped when it raises."""
-        started = self.start_commit(branch, parent, description, provenance)
+        started = self.start_commit(branch, parent, description, provenance, labels=labels)
         handle = self._handle(started.id, buffered=True)
         self.opened.on_touch(handle.id, handle.settle)
         try:
@@ -89,11 +99,39 @@ class CommitVerbs(Client):
         *,
         reverse: bool = False,
         origin: str | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Iterator[CommitInfo]:
-        """A branch's or commit's history, newest first (oldest first with `reverse`), beyond the commit `after`."""
+        """A branch's or commit's history, newest first (oldest first with `reverse`), beyond the commit `after`.
+
+        `origin` ("user" or "auto") and `labels` (all of them must be there) choose among them.
+        """
         beyond = None if after is None else as_commit(self._root, after)
         address = as_commit(self._root, commit)
-        return commits.list_commits(self._root, address, after=beyond, limit=limit, reverse=reverse, origin=origin)
+        return commits.list_commits(
+            self._root, address, after=beyond, limit=limit, reverse=reverse, origin=origin, labels=labels
+        )
+
+    def update_commit(
+        self,
+        commit: CommitLike,
+        description: str | None = None,
+        *,
+        labels: Mapping[str, str | None] | None = None,
+    ) -> CommitInfo:
+        """Change a commit's description and those of its labels that are given; the value None takes a label away."""
+        return commits.update_commit(self._root, as_commit(self._root, commit), description=description, labels=labels)
+
+    def tag_commit(self, commit: CommitLike, name: str) -> TagInfo:
+        """Name a finished commit for good: from then on `repo@name` means it. Raises `AlreadyExists`."""
+        return tags.tag_commit(self._root, as_commit(self._root, commit), name)
+
+    def list_tags(self, repo: str) -> list[TagInfo]:
+        """The tags of a repo by name."""
+        return tags.list_tags(self._root, repo)
+
+    def delete_tag(self, tag: str | TagInfo) -> None:
+        """Take a tag, written `repo@name`, away from its commit. Raises `TagNotFound`."""
+        tags.delete_tag(self._root, as_address(self._root, str(tag)))
 
     def subscribe_commit(
         self, branch: str, start: CommitLike | None = None, state: str = "finished", *, timeout: float | None = None
@@ -116,14 +154,28 @@ class CommitVerbs(Client):
         """All commits that derive from a commit, directly or not, oldest first."""
         return lineage.subvenance(self._root, as_commit(self._root, commit))
 
-    def drop_commit(self, commit: CommitLike) -> None:
-        """Remove a commit that has no children; a branch whose head it is falls back to the parent."""
-        self.opened.forget(removal.drop_commit(self._root, as_commit(self._root, commit)))
+    def drop_commit(self, commit: CommitLike, *, recursive: bool = False) -> None:
+        """Remove a commit that has no children; a branch whose head it is falls back to the parent.
 
-    def squash_commit(self, commit: CommitLike) -> None:
-        """Remove a commit that has children: they keep their files and follow its parent."""
-        removal.squash_commit(self._root, as_commit(self._root, commit))
+        With `recursive`, also those that derive from it. Raises `HasDependents`.
+        """
+        for removed in removal.drop_commit(self._root, as_commit(self._root, commit), recursive=recursive):
+            self.opened.forget(removed)
+
+    def squash_commit(self, commit: CommitLike, *, recursive: bool = False) -> None:
+        """Remove a commit that has children: they keep their files and follow its parent.
+
+        With `recursive`, also those that derive from it. Raises `HasDependents`, `CommitOpen`.
+        """
+        removal.squash_commit(self._root, as_commit(self._root, commit), recursive=recursive)
 
     def delete_commit(self, commit: CommitLike) -> None:
         """Remove a commit and all that derive from it; children follow its parent, heads fall back to it."""
         removal.delete_commit(self._root, as_commit(self._root, commit))
+
+    def forget_commit(self, commit: CommitLike) -> CommitInfo:
+        """Give up the data of a commit that is no branch's head; its metadata and provenance stay.
+
+        Reading it then raises `CommitForgotten`; garbage collection frees what no other commit has.
+        """
+        return forgetting.forget_commit(self._root, as_commit(self._root, commit))

@@ -85,10 +85,13 @@ class NeedsDownstream:
 
     role: Role
     argument: str
+    only_if: str | None = None
 
     def check(self, root: Root, arguments: Arguments) -> None:
         """Check all of them before the first is touched."""
         Needs(self.role, self.argument).check(root, arguments)
+        if self.only_if is not None and not arguments.get(self.only_if):
+            return
         with root.metadata.reader() as session:
             ids = downstream_closure(session, find_commit(session, as_address(root, arguments[self.argument])).id)
             repos = [session.get_one(Commit, one).repo for one in sorted(ids)]
@@ -143,6 +146,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "new_content_writer": FREE,
     # Repos. Whoever changes a description writes; a repo that is not there yet has no grants.
     "create_repo": _writes("name"),
+    "update_repo": _writes("name"),
     "inspect_repo": FREE,
     "list_repos": FREE,
     "delete_repo": _owns("name"),
@@ -162,8 +166,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "wait_commit": _reads("commit"),
     "provenance": _reads("commit"),
     "subvenance": _reads("commit"),
-    "drop_commit": _writes("commit"),
-    "squash_commit": _writes("commit"),
+    "drop_commit": (NeedsDownstream(Role.WRITER, "commit", only_if="recursive"),),
+    "squash_commit": (NeedsDownstream(Role.WRITER, "commit", only_if="recursive"),),
+    "forget_commit": _writes("commit"),
+    "update_commit": _writes("commit"),
+    "tag_commit": _writes("commit"),
+    "list_tags": _reads("repo"),
+    "delete_tag": _writes("tag"),
     "delete_commit": (NeedsDownstream(Role.WRITER, "commit"),),
     # Files
     "put_file": _writes("path"),
