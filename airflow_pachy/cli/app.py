@@ -59,7 +59,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "diff": ("Show what changed between two commits.", {"file": file_reads.diff}),
     "copy": ("Copy files between paths, branches and repos without moving bytes.", {"file": file_writes.copy}),
     "auth": ("Show and change who may do what with a repo.", {"get": access.get, "set": access.set_}),
-    "config": ("Show where storage and metadata are.", {"show": config.show}),
+    "config": ("Show and check where storage and metadata are.", {"show": config.show, "check": config.check}),
     "db": ("Look after the metadata database.", {"upgrade": database.upgrade}),
 }
 _GC_THRESHOLD = 100_000

@@ -150,16 +150,15 @@ class S3Store:
 
     def _download(self, arguments: dict[str, Any]) -> bytes:
         # botocore retries requests, but not a body that breaks off halfway.
-        for _ in range(self._tries - 1):
+        left = self._tries
+        while True:
+            stream = self._client.get_object(**arguments)["Body"]
+            left -= 1
             try:
-                return self._read(arguments)
+                return stream.read()
             except (IncompleteReadError, ResponseStreamingError, ReadTimeoutError):
-                continue
-        return self._read(arguments)
-
-    def _read(self, arguments: dict[str, Any]) -> bytes:
-        body: bytes = self._client.get_object(**arguments)["Body"].read()
-        return body
+                if not left:
+                    raise
 
     def _head(self, key: str) -> dict[str, Any]:
         return self._call(

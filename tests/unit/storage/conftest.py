@@ -1,0 +1,140 @@
+"""An S3 server in the process (moto), and a proxy in front of it that misbehaves on demand."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+_SLOW_DOWN = (
+    b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+)
+_EXPIRED = (
+    b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+)
+
+
+class Proxy:
+    """Forwards to a server, except for the next requests of a method that `faults` names.
+
+    Kinds: slow down (503), error (500), expired (400), reset, hang, truncated, lost answer (done, then reset).
+    `requests` has (method, path, headers) of every request that came.
+    """
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.faults: dict[str, deque[str]] = {}
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.released = threading.Event()
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                proxy.requests.append((self.command, self.path, dict(self.headers.items())))
+                waiting = proxy.faults.get(self.command)
+                proxy.answer(self, target, body, waiting.popleft() if waiting else "")
+
+            do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = handle_one  # noqa: N815 - the server's names
+
+            def log_message(self, *_) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def fail(self, method: str, *kinds: str) -> None:
+        self.faults[method] = deque(kinds)
+
+    def count(self, method: str) -> int:
+        return sum(1 for one in self.requests if one[0] == method)
+
+    def answer(self, handler: BaseHTTPRequestHandler, target: tuple[str, int], body: bytes, fault: str) -> None:
+        if fault == "hang":
+            self.released.wait(30)
+            handler.close_connection = True
+            return
+        if fault in {"slow down", "error", "expired"}:
+            status = {"slow down": 503, "error": 500, "expired": 400}[fault]
+            self._send(handler, status, {}, {503: _SLOW_DOWN, 500: b"", 400: _EXPIRED}[status])
+            return
+        if fault == "reset":
+            self._reset(handler)
+            return
+        upstream = http.client.HTTPConnection(*target)
+        headers = {name: value for name, value in handler.headers.items() if name.lower() != "host"}
+        upstream.request(handler.command, handler.path, body, {**headers, "Host": f"{target[0]}:{target[1]}"})
+        got = upstream.getresponse()
+        data = got.read()
+        upstream.close()
+        if fault == "lost answer":
+            self._reset(handler)
+            return
+        if fault == "truncated":
+            handler.close_connection = True
+        self._send(handler, got.status, dict(got.getheaders()), data, cut=fault == "truncated")
+
+    def _send(self, handler, status: int, headers: dict[str, str], data: bytes, *, cut: bool = False) -> None:
+        handler.send_response_only(status)
+        for name, value in headers.items():
+            if name.lower() not in {"transfer-encoding", "connection", "content-length"}:
+                handler.send_header(name, value)
+        length = headers.get("Content-Length", str(len(data))) if handler.command == "HEAD" else str(len(data))
+        handler.send_header("Content-Length", length)
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(data[: len(data) // 2] if cut else data)
+
+    @staticmethod
+    def _reset(handler) -> None:
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.close()
+        handler.close_connection = True
+        handler.rfile = handler.wfile = SimpleNamespace(flush=lambda: None, close=lambda: None, closed=True)
+
+    def close(self) -> None:
+        self.released.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="session")
+def moto_server():
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield server.get_host_and_port()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def moto_settings(moto_server):
+    host, port = moto_server
+    settings = {
+        "endpoint_url": f"http://{host}:{port}",
+        "aws_access_key_id": "key",
+        "aws_secret_access_key": "secret",
+        "region_name": "us-east-1",
+    }
+    boto3.client("s3", **settings).create_bucket(Bucket="bucket")
+    return settings
+
+
+@pytest.fixture
+def proxy(moto_server, moto_settings, monkeypatch):
+    # Retries are made, the pauses between them are not.
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None, time=time.time))
+    proxy = Proxy(moto_server)
+    yield proxy
+    proxy.close()
