@@ -9,6 +9,7 @@ so memory stays bounded however large the commit grows.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,21 @@ from airflow_pachy.pfs.tree import Directory
 from airflow_pachy.pfs.tree.entries import Change, Entry, Put, Remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_pachy.pfs.tree import Tree
 
 FOLD_AT = 50_000
+
+
+class InPathOrder(Iterator[Change]):
+    """Changes that come in path order, at most one to a path: a tree takes them as they come, however many."""
+
+    def __init__(self, changes: Iterator[Change]) -> None:
+        self._changes = changes
+
+    def __next__(self) -> Change:
+        return next(self._changes)
 
 
 class Overlay:
@@ -44,6 +55,9 @@ class Overlay:
 
     def extend(self, changes: Iterable[Change]) -> None:
         """Take changes without looking at each path: a conflict among them comes to light when they are merged."""
+        if isinstance(changes, InPathOrder) and not len(self):
+            self._base = self._base.apply(changes)
+            return
         for change in changes:
             if isinstance(change, Put):
                 self._set(change.entry)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from airflow_pachy.errors import InvalidPath
 from airflow_pachy.pfs.content import hash_bytes
 from airflow_pachy.pfs.edits import Source, appended
+from airflow_pachy.pfs.overlay import InPathOrder
 from airflow_pachy.pfs.paths import clean_path, join_path
 from airflow_pachy.pfs.tree.entries import Change, Content, Entry, Put, Segment
 
@@ -145,6 +146,9 @@ class PutDirectory:
 
     def changes(self, files: Overlay) -> Iterator[Change]:
         """One put per file, in path order."""
+        return InPathOrder(self._puts(files))
+
+    def _puts(self, files: Overlay) -> Iterator[Change]:
         present = None if self.append else Present(files.tree(), self.target)
         self.told.begin()
         for found in walk_local(self.local):
@@ -153,10 +157,10 @@ class PutDirectory:
                 with open(found.local, "rb") as file:
                     source = Source(self.told.reading(file), found.executable, found.mtime_us)
                     put = Put(appended(files, path, source, self.writer, self.reader))
+                self.told.add(1, 0)
             else:
                 content = self._content(present.at(path), found)
                 put = Put(Entry(path, content, found.executable, None, found.mtime_us))
-            self.told.add(1, 0)
             yield put
         self.writer.flush()
 
@@ -164,13 +168,27 @@ class PutDirectory:
         if found.size_bytes > WHOLE_BYTES:
             self.known.see(present)
             with open(found.local, "rb") as stream:
-                return self.writer.write(self.told.reading(stream))
-        with open(found.local, "rb", buffering=0) as file:
-            data = file.readall()
-        self.told.add(0, len(data))
+                content = self.writer.write(self.told.reading(stream))
+            self.told.add(1, 0)
+            return content
+        data = _read_whole(found.local, found.size_bytes)
+        self.told.add(1, len(data))
         if present is not None and present.content.size_bytes == len(data) and present.content.hash == hash_bytes(data):
             return present.content
         return self.writer.write(data)
+
+
+def _read_whole(path: str, expected_bytes: int) -> bytes:
+    """A small file with three system calls: a file object needs five and a larger buffer, and files are many."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(handle, expected_bytes + 1)
+        while len(data) != expected_bytes and (more := os.read(handle, WHOLE_BYTES)):
+            data += more
+            expected_bytes = max(expected_bytes, len(data))  # it grew since it was found, or is no file of a disk
+        return data
+    finally:
+        os.close(handle)
 
 
 def walk_local(directory: Path) -> Iterator[LocalFile]:

@@ -13,6 +13,9 @@ from airflow_pachy.pfs.tree.entries import Segment
 if TYPE_CHECKING:
     from airflow_pachy.pfs.objects.store import ObjectStore
 
+Chunk = bytes | bytearray | memoryview
+_EARLY = 4
+
 
 def new_pack_key() -> str:
     """A name nobody has used: two random hex digits spread the load over the store's partitions."""
@@ -22,30 +25,35 @@ def new_pack_key() -> str:
 class PackWriter:
     """Appends chunks to packs and uploads full ones in the background. Not thread-safe: its owner holds a lock.
 
-    At most `uploads` packs are on their way and one is being filled; a further full pack waits for a place.
+    At most `uploads` packs are on their way and one is being filled; a further full pack waits for a place. The first
+    packs are smaller if nothing is on its way: the network should not wait until 32 MiB are read.
+    Chunks are put together by the thread that sends their pack.
     """
 
     def __init__(self, store: ObjectStore, *, target_bytes: int, uploads: int) -> None:
         self._store = store
         self._target_bytes = target_bytes
+        self._early_bytes = target_bytes // _EARLY
         self._key = new_pack_key()
-        self._buffer = bytearray()
+        self._chunks: list[bytes | memoryview] = []
+        self._size = 0
         self._places = threading.Semaphore(uploads)
         self._threads = ThreadPoolExecutor(uploads, thread_name_prefix="pack-upload")
         self._running: list[Future[None]] = []
 
-    def add(self, chunk: bytes | bytearray | memoryview, chunk_hash: bytes | None) -> Segment:
+    def add(self, chunk: Chunk, chunk_hash: bytes | None) -> Segment:
         """Where `chunk` will lie. Raises what an earlier upload raised."""
         size = len(chunk)
-        if self._buffer and len(self._buffer) + size > self._target_bytes:
+        if self._size and (self._size + size > self._target_bytes or self._is_worth_sending()):
             self._send()
-        segment = Segment(self._key, len(self._buffer), size, chunk_hash)
-        self._buffer += chunk
+        segment = Segment(self._key, self._size, size, chunk_hash)
+        self._chunks.append(_unchanging(chunk))
+        self._size += size
         return segment
 
     def flush(self) -> None:
         """Return when everything added is in the store."""
-        if self._buffer:
+        if self._size:
             self._send()
         running, self._running = self._running, []
         for upload in running:
@@ -53,8 +61,15 @@ class PackWriter:
 
     def close(self) -> None:
         """Wait for what is on its way and forget what is not; nothing points to it yet."""
-        self._buffer.clear()
+        self._chunks, self._size = [], 0
         self._threads.shutdown(cancel_futures=True)
+
+    def _is_worth_sending(self) -> bool:
+        """Whether nothing is on its way and there is enough; more each time, lest a slow source be packed small."""
+        if self._size < self._early_bytes or not all(upload.done() for upload in self._running):
+            return False
+        self._early_bytes = min(2 * self._early_bytes, self._target_bytes)
+        return True
 
     def _send(self) -> None:
         self._places.acquire()
@@ -64,11 +79,21 @@ class PackWriter:
                 upload.result()  # a failed upload fails the writer at its next step, not at the end
             else:
                 still.append(upload)
-        body, self._buffer, key, self._key = self._buffer, bytearray(), self._key, new_pack_key()
-        self._running = [*still, self._threads.submit(self._upload, key, body)]
+        chunks, self._chunks, self._size = self._chunks, [], 0
+        key, self._key = self._key, new_pack_key()
+        self._running = [*still, self._threads.submit(self._upload, key, chunks)]
 
-    def _upload(self, key: str, body: bytearray) -> None:
+    def _upload(self, key: str, chunks: list[bytes | memoryview]) -> None:
         try:
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            chunks.clear()
             self._store.put(key, body)
         finally:
             self._places.release()
+
+
+def _unchanging(chunk: Chunk) -> bytes | memoryview:
+    """The chunk, or a copy if whoever owns its bytes may change them before they are sent."""
+    if isinstance(chunk, bytes) or (isinstance(chunk, memoryview) and isinstance(chunk.obj, bytes)):
+        return chunk
+    return bytes(chunk)

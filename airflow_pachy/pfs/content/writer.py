@@ -64,6 +64,8 @@ class ContentWriter:
         if isinstance(data, Path):
             with data.open("rb") as file:
                 return self._write_stream(file)
+        if isinstance(data, bytes) and len(data) <= chunking.MIN_BYTES:
+            return self._write_small(data)
         if isinstance(data, bytes | bytearray | memoryview):
             view = memoryview(data).cast("B")
             return self._write_small(view) if len(view) <= chunking.MIN_BYTES else self._store(chunking.split(view))
@@ -96,10 +98,10 @@ class ContentWriter:
     def _write_stream(self, source: BinaryIO) -> Content:
         head = _read_fully(source, chunking.MIN_BYTES + 1)
         if len(head) <= chunking.MIN_BYTES:
-            return self._write_small(memoryview(head))
+            return self._write_small(head)
         return self._store(chunking.split_stream(source, head))
 
-    def _write_small(self, data: memoryview) -> Content:
+    def _write_small(self, data: bytes | memoryview) -> Content:
         size = len(data)
         if size == 0:
             return EMPTY
@@ -116,7 +118,7 @@ class ContentWriter:
             return EMPTY
         for chunk in chain([] if first is None else [first], remaining):
             if not segments and len(chunk) <= INLINE_BYTES:
-                return self._write_small(memoryview(chunk))  # too short to be cut: it is the whole file
+                return self._write_small(chunk)  # too short to be cut: it is the whole file
             digest = hash_bytes(chunk)
             place = self._place(chunk, digest)
             segments.append(Segment(place.object, place.offset, place.length, digest))
