@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_pachy.pfs import commits, forgetting, removal, tags, waiting
+from airflow_pachy.pfs import commits, flushing, forgetting, removal, tags, waiting
 from airflow_pachy.pfs import provenance as lineage
 from airflow_pachy.pfs.address import parse_branch
 from airflow_pachy.pfs.client.base import Client
@@ -145,6 +145,25 @@ class CommitVerbs(Client):
     def wait_commit(self, commit: CommitLike, timeout: float | None = None) -> CommitInfo:
         """Wait until a commit is finished. Raises `TimeoutError` after `timeout` seconds."""
         return waiting.wait_commit(self._root, as_commit(self._root, commit), waiting.Pauses(timeout))
+
+    def flush_commit(
+        self,
+        commits: Sequence[CommitLike],
+        to_repos: Sequence[str] | None = None,
+        timeout: float | None = None,
+    ) -> list[CommitInfo]:
+        """Wait for what is made from all of the given commits, and return it: one commit for each branch downstream.
+
+        Those are the branches that derive from the commits' branches, in `to_repos` if given; a pipeline that read
+        a later commit instead has answered too. Raises `JobFailed` when a job on the way failed, `TimeoutError` after
+        `timeout` seconds, `InvalidArgument` without commits.
+        """
+        return flushing.flush_commit(
+            self._root,
+            [as_commit(self._root, one) for one in commits],
+            to_repos=to_repos,
+            pauses=waiting.Pauses(timeout),
+        )
 
     def provenance(self, commit: CommitLike) -> list[CommitInfo]:
         """All commits that a commit derives from, directly or not, oldest first."""
