@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 
 from airflow_pachy.hooks.airflow_errors import AirflowNotFoundException
+from airflow_pachy.hooks.principals import caller
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION, PachySettings, aws_connection_id, from_connection
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class PfsHook(BaseHook):
             storage=settings.storage,
             metadata=settings.metadata,
             s3=settings.s3 or None,
-            principal=settings.principal,
+            principal=settings.principal and caller(settings.principal),
             pooled=pooled,
         )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import InvalidArgument
 from airflow_pachy.hooks.aws import credentials, read_extra, s3_settings
+from airflow_pachy.hooks.principals import check_template
 from airflow_pachy.pfs.objects.s3_settings import NAMES, checked, merged
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def from_connection(connection: Connection, aws: Connection | None = None) -> Pa
             f"connection {connection.conn_id!r}: runner is {runner!r}; use one of {', '.join(RUNNERS)}"
         )
     texts = {name: _text(extra, name) for name in PachySettings.__dataclass_fields__ if name not in ("s3", "runner")}
+    if texts["principal"]:
+        check_template(connection.conn_id, texts["principal"])
     return PachySettings(s3=_s3(connection, extra, aws), runner=runner, **texts)
 
 
