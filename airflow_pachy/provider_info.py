@@ -11,7 +11,7 @@ from typing import Any
 from airflow_pachy import __version__
 
 _TEXT: dict[str, Any] = {"type": ["string", "null"]}
-_OPERATORS = ("datum_map", "plan", "datum_set", "assemble", "files", "branches")
+_OPERATORS = ("datum_map", "plan", "datum_set", "assemble", "files", "branches", "egress")
 _TRIGGERS = ("commits", "conditions", "pods")
 _SECRET: dict[str, Any] = {"type": ["string", "null"], "format": "password"}
 
@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [{"integration-name": "Pachy", "python-modules": _modules("sensors", "commits", "files", "jobs")}],
         "triggers": [{"integration-name": "Pachy", "python-modules": _modules("triggers", *_TRIGGERS)}],
         "connection-types": [_connection_type()],
+        "filesystems": ["airflow_pachy.fs.pfs"],
         "asset-uris": [
             {
                 "schemes": ["pfs"],

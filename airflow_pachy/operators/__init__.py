@@ -9,15 +9,17 @@ from airflow_pachy.lazy import exports
 if TYPE_CHECKING:
     from airflow_pachy.operators.branches import PfsBranchOperator
     from airflow_pachy.operators.datum_map import DatumMapOperator
+    from airflow_pachy.operators.egress import PfsEgressOperator
     from airflow_pachy.operators.files import PfsCopyOperator, PfsPutOperator
 
 _HOMES = {
     "DatumMapOperator": "datum_map",
     "PfsBranchOperator": "branches",
     "PfsCopyOperator": "files",
+    "PfsEgressOperator": "egress",
     "PfsPutOperator": "files",
 }
 
-__all__ = ["DatumMapOperator", "PfsBranchOperator", "PfsCopyOperator", "PfsPutOperator"]
+__all__ = ["DatumMapOperator", "PfsBranchOperator", "PfsCopyOperator", "PfsEgressOperator", "PfsPutOperator"]
 
 __getattr__, __dir__ = exports(__name__, _HOMES)
