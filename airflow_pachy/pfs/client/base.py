@@ -18,6 +18,7 @@ from airflow_pachy.pfs.open_commits import OpenCommits
 from airflow_pachy.pfs.puts import Puts
 from airflow_pachy.pfs.root import Root
 from airflow_pachy.pfs.settings import process_environment, settings_from
+from airflow_pachy.pfs.stored_chunks import StoredChunks
 from airflow_pachy.pfs.targets import CommitLike, as_commit
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Client:
 
     def new_content_writer(self) -> ContentWriter:
         """A writer of contents; close it, or use it in a `with` block."""
-        return ContentWriter(self._root.store)
+        return ContentWriter(self._root.store, shared=StoredChunks(self._root.metadata))
 
     def tree(self, commit: CommitLike) -> Tree:
         """The files of a commit; of an open one, as they are at this moment."""

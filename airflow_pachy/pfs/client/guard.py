@@ -202,6 +202,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "mirror_commit": (NeedsCommit(Role.WRITER, "commit_id"),),
     "publish_output_commit": FREE,
     "drop_output_commit": (NeedsCommit(Role.WRITER, "commit_id"),),
+    # Upkeep concerns what everybody has.
+    "gc": (NeedsEverywhere(Role.OWNER),),
+    "fsck": (NeedsEverywhere(Role.OWNER),),
+    "extract": (NeedsEverywhere(Role.OWNER),),
+    "restore": (NeedsEverywhere(Role.OWNER),),
+    "set_retention": _owns("repo"),
+    "retention": _reads("repo"),
     # Access
     "grant": FREE,  # checked where it is written, in the same transaction
     "acl": _reads("repo"),

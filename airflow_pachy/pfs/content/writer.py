@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from airflow_pachy.pfs.content import chunking
 from airflow_pachy.pfs.content.hashing import EMPTY, hash_bytes, hash_chunks
@@ -26,12 +26,29 @@ Data = bytes | bytearray | memoryview | BinaryIO | Path
 Known = Callable[[bytes], tuple[Segment, ...] | None]
 
 
+class SharedChunks(Protocol):
+    """Large chunks that any writer of the root has stored, and that stay as long as anybody relies on them."""
+
+    def find(self, digest: bytes) -> tuple[Segment, ...] | None:
+        """Where the chunk lies."""
+        ...
+
+    def add(self, digest: bytes, place: Segment) -> None:
+        """A chunk is on its way into the store."""
+        ...
+
+    def keep(self) -> None:
+        """The chunks added so far are in the store: others may rely on them."""
+        ...
+
+
 class ContentWriter:
     """Stores file contents; what it returns is durable after `flush()`, which a `with` block does when it succeeds.
 
     Equal chunks are stored once per writer. `known(hash)` may say where a chunk already lies; the caller vouches that
-    it stays there. Memory stays below `pack_target_bytes * (uploads + 1)` plus one chunk per calling thread.
-    Thread-safe. An upload's error is raised by a later `write` or by `flush`, after which the writer is of no use.
+    it stays there, and `shared` does for large chunks of the whole root. Memory stays below `pack_target_bytes *
+    (uploads + 1)` plus one chunk per calling thread. Thread-safe. An upload's error is raised by a later `write` or
+    by `flush`, after which the writer is of no use.
     """
 
     def __init__(
@@ -39,10 +56,12 @@ class ContentWriter:
         store: ObjectStore,
         *,
         known: Known | None = None,
+        shared: SharedChunks | None = None,
         pack_target_bytes: int = PACK_TARGET_BYTES,
         uploads: int = 4,
     ) -> None:
         self._known = known
+        self._shared = shared
         self._packs = PackWriter(store, target_bytes=pack_target_bytes, uploads=uploads)
         self._stored: dict[bytes, Segment] = {}
         self._lock = threading.Lock()
@@ -89,6 +108,8 @@ class ContentWriter:
         """Return when everything written so far is in the store."""
         with self._lock:
             self._packs.flush()
+        if self._shared is not None:
+            self._shared.keep()
 
     def close(self) -> None:
         """Stop the uploads; what was not flushed is abandoned."""
@@ -134,6 +155,9 @@ class ContentWriter:
         if place is not None:
             return place
         known = self._known(digest) if self._known is not None else None
+        shared = self._shared if len(chunk) >= chunking.MIN_BYTES else None
+        if known is None and shared is not None:
+            known = shared.find(digest)
         with self._lock:
             place = self._stored.get(digest)
             if place is None:
@@ -141,6 +165,8 @@ class ContentWriter:
                     place = Segment(known[0].object, known[0].offset, known[0].length)
                 else:
                     place = self._packs.add(chunk, None)
+                    if shared is not None:
+                        shared.add(digest, place)
                 self._stored[digest] = place
         return place
 

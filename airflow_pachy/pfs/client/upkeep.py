@@ -1,0 +1,68 @@
+"""Looking after the root: what users call."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_pachy.pfs.client.base import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_pachy.pfs.upkeep.keepers import Keeper
+    from airflow_pachy.pfs.upkeep.marking import Progress
+    from airflow_pachy.pfs.upkeep.report import GcReport
+    from airflow_pachy.pfs.upkeep.retention import Retention
+
+
+class UpkeepVerbs(Client):
+    """Collect garbage, check, repair, back up and restore a root. What does it is imported when it is used."""
+
+    def gc(
+        self,
+        *,
+        dry_run: bool = True,
+        grace: timedelta = timedelta(days=7),
+        keep_last: int | None = None,
+        keep_days: int | None = None,
+        max_age: timedelta = timedelta(days=3),
+        keepers: Sequence[Keeper] = (),
+        progress: Progress | None = None,
+    ) -> GcReport:
+        """Delete objects that nothing needs any more; by default only tell which.
+
+        `grace` is the longest that any writer may take from its first look at the data until it publishes, and how long
+        removed data stays. `keep_last` and `keep_days` are the retention of repos that have none of their own; open
+        commits without a write for `max_age` are given up. `progress(phase, done)` hears of objects. Raises `Corrupt`,
+        having deleted nothing, if anything needed cannot be read.
+        """
+        from airflow_pachy.pfs.upkeep.gc import Collection
+        from airflow_pachy.pfs.upkeep.marking import silent
+        from airflow_pachy.pfs.upkeep.retention import Retention
+
+        return Collection(
+            self._root,
+            dry_run=dry_run,
+            grace=grace,
+            max_age=max_age,
+            retention=Retention(keep_last, keep_days),
+            keepers=keepers,
+            progress=progress or silent,
+        ).run()
+
+    def set_retention(self, repo: str, *, keep_last: int | None = None, keep_days: int | None = None) -> None:
+        """Say how many commits of each branch, and how many days, keep their data; neither: all do.
+
+        What falls out is forgotten by the next garbage collection: its files go, its metadata and provenance stay.
+        Raises `RepoNotFound`, `InvalidArgument`.
+        """
+        from airflow_pachy.pfs.upkeep import retention
+
+        retention.set_retention(self._root, repo, retention.Retention(keep_last, keep_days))
+
+    def retention(self, repo: str) -> Retention:
+        """What is set for a repo. Raises `RepoNotFound`."""
+        from airflow_pachy.pfs.upkeep import retention
+
+        return retention.retention_of(self._root, repo)

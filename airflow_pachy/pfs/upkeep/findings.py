@@ -1,0 +1,23 @@
+"""What checks find."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it should be: what, where, and what to do about it.
+
+    `repairable` ones are repaired by `fix`; `fixed` says that this has happened.
+    """
+
+    what: str
+    where: str
+    advice: str
+    repairable: bool = False
+    fixed: bool = False
+
+    def __str__(self) -> str:
+        state = "fixed: " if self.fixed else ""
+        return f"{state}{self.where}: {self.what}; {self.advice}"
