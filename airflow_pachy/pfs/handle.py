@@ -103,9 +103,9 @@ class Commit:
         """Set the bytes behind every piece of a directory; see `Pfs.put_footer`."""
         self._pfs.put_footer(self._at(path), footer)
 
-    def put_url(self, path: str, url: str, *, recursive: bool = False, append: bool = False) -> None:
-        """Put what a URL names."""
-        self._pfs.put_url(self._at(path), url, recursive=recursive, append=append)
+    def put_url(self, path: str, url: str, *, recursive: bool = False, append: bool = False, **options: Any) -> None:
+        """Put what a URL names; see `Pfs.put_url`."""
+        self._pfs.put_url(self._at(path), url, recursive=recursive, append=append, **options)
 
     def copy_file(self, source: str, path: str, *, append: bool = False) -> None:
         """Copy a file or directory of any commit to `path`, by reference."""

@@ -8,11 +8,11 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from sqlalchemy import select
 
-from airflow_pachy.errors import CommitFinished, InvalidArgument, PathNotFound
+from airflow_pachy.errors import CommitFinished, InvalidArgument
 from airflow_pachy.metadata.models import Branch, Commit
 from airflow_pachy.pfs.content import ContentWriter
 from airflow_pachy.pfs.edits import (
@@ -24,22 +24,22 @@ from airflow_pachy.pfs.edits import (
     PutContents,
     Source,
     as_source,
-    now_us,
     require_some,
 )
 from airflow_pachy.pfs.headers import Frames, Framing, copied_attributes, require_directory
 from airflow_pachy.pfs.lookups import find_commit, find_repo
 from airflow_pachy.pfs.oneshot import BranchBusy, OneShot
-from airflow_pachy.pfs.paths import clean_file_path, clean_path, join_path
+from airflow_pachy.pfs.paths import clean_file_path
 from airflow_pachy.pfs.publish import see_branch
+from airflow_pachy.pfs.sources import handler_of
+from airflow_pachy.pfs.sources.requests import PARALLEL, Request
 from airflow_pachy.pfs.splitting import PutPieces, SetFrame, Split, Staging, stage
 from airflow_pachy.pfs.tree import Tree
 from airflow_pachy.pfs.tree.entries import Entry
 from airflow_pachy.pfs.uploads import WHOLE_BYTES, KnownChunks, PutDirectory, Told
-from airflow_pachy.pfs.urls import local_path, open_bucket, open_http, open_object, scheme_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_pachy.pfs.address import Address
     from airflow_pachy.pfs.open_commits import OpenCommits
@@ -80,10 +80,13 @@ class Puts:
         self, address: Address, local: Path, *, append: bool, progress: Callable[[int, int], None] | None = None
     ) -> None:
         """Put all files below a local directory at the address's path."""
+        self.put_directory(address, local, append=append, told=Told(progress))
+
+    def put_directory(self, address: Address, local: Path, *, append: bool, told: Told) -> None:
+        """The same, with progress told by somebody who counts more than this."""
         self._require_target(address)
         known = KnownChunks()
         with ContentWriter(self.root.store, known=known.find) as writer:
-            told = Told(progress)
             self.apply(address, PutDirectory(local, address.path or "", append, writer, self.root.reader, known, told))
 
     def put_split(self, address: Address, data: Data, split: Split) -> None:
@@ -115,24 +118,21 @@ class Puts:
             framing = Framing(self.root.reader, writer, known)
             self.apply(address, SetFrame(address.path or "", header, footer, framing))
 
-    def put_url(self, address: Address, url: str, *, recursive: bool, append: bool) -> None:
-        """Put what a URL names; with `recursive`, everything below an s3 prefix or a local directory."""
-        scheme = scheme_of(url)
-        if scheme == "file":
-            path = Path(local_path(url))
-            if recursive:
-                self.put_dir(address, path, append=append)
-            else:
-                self.put_file(address, path, append=append, executable=None)
-        elif scheme == "s3":
-            self._put_bucket(address, url, recursive=recursive, append=append)
-        else:
-            if recursive:
-                raise InvalidArgument(
-                    f"{url!r} cannot be put recursively: http has no listing; put its files one by one"
-                )
-            with open_http(url) as stream:
-                self.put_file(address, stream, append=append, executable=None)
+    def put_url(
+        self,
+        address: Address,
+        url: str,
+        *,
+        recursive: bool,
+        append: bool,
+        options: Mapping[str, Any] | None = None,
+        parallel: int = PARALLEL,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Put what a URL names; with `recursive`, everything below it. See `airflow_pachy.pfs.sources`."""
+        put = handler_of(url)
+        self._require_target(address)
+        put(Request(self, address, url, recursive, append, Told(progress), options or {}, parallel))
 
     def delete_file(self, address: Address) -> None:
         """Delete a file, a directory, or what a glob matches; what is not there is no error."""
@@ -172,6 +172,16 @@ class Puts:
                 continue
             return
         raise BranchBusy(f"commits were opened and finished on {address.commit} again and again; try again")
+
+    def new_writer(self) -> ContentWriter:
+        """A writer of contents for edits that are made from outside; close it, or use it in a `with` block."""
+        return ContentWriter(self.root.store)
+
+    def files_at(self, address: Address) -> Tree:
+        """The files of a commit; of an open one, as they are at this moment."""
+        with self.root.metadata.reader() as session:
+            row = find_commit(session, address)
+        return self.opened.tree(row) if row.state == "open" else self.root.tree(row.tree)
 
     def open_target(self, address: Address) -> Commit | None:
         """The open commit an address means for writing; None for a branch without one.
@@ -214,28 +224,6 @@ class Puts:
             seen = see_branch(session, address)
             tree = session.scalar(select(Commit.tree).where(Commit.id == seen.head)) if seen.head else None
         return self.root.tree(tree)
-
-    def _put_bucket(self, address: Address, url: str, *, recursive: bool, append: bool) -> None:
-        with open_bucket(url, self.root.s3) as (store, key):
-            if not recursive:
-                with open_object(store, key) as stream:
-                    self.put_file(address, stream, append=append, executable=None)
-                return
-            if append:
-                raise InvalidArgument("append and recursive cannot be combined for s3 URLs; put the files one by one")
-            prefix = key if not key or key.endswith("/") else f"{key}/"
-            found = [info for info in store.list_keys(prefix) if not info.key.endswith("/")]
-            if not found:
-                raise PathNotFound(f"there is no object below {url}")
-            self._require_target(address)
-            with ContentWriter(self.root.store) as writer:
-                entries = []
-                for info in found:
-                    path = join_path(address.path or "", clean_path(info.key[len(prefix) :]))
-                    with open_object(store, info.key) as stream:
-                        entries.append(Entry(path, writer.write(stream), mtime_us=now_us()))
-                writer.flush()
-                self.apply(address, PutContents(entries))
 
 
 def _is_large(source: Source) -> bool:

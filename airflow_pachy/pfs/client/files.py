@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_pachy.errors import InvalidArgument
+from airflow_pachy.pfs import history
 from airflow_pachy.pfs.client.base import Client
 from airflow_pachy.pfs.headers import Frames, as_frame_bytes
+from airflow_pachy.pfs.sources.requests import PARALLEL
 from airflow_pachy.pfs.splitting import Split
 from airflow_pachy.pfs.targets import as_address, as_commit, as_file, as_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_pachy.pfs.address import Address
     from airflow_pachy.pfs.edits import Data
@@ -86,9 +88,34 @@ class FileVerbs(Client):
         address = as_address(self._root, path)
         return Frames(self._files(address).tree, self._root.reader).of(address.path or "").footer
 
-    def put_url(self, path: str | Address, url: str, recursive: bool = False, *, append: bool = False) -> None:
-        """Put what an http(s), s3 or file URL names."""
-        self._puts.put_url(as_address(self._root, path), url, recursive=recursive, append=append)
+    def put_url(
+        self,
+        path: str | Address,
+        url: str,
+        recursive: bool = False,
+        *,
+        append: bool = False,
+        options: Mapping[str, Any] | None = None,
+        parallel: int = PARALLEL,
+        progress: Progress | None = None,
+    ) -> None:
+        """Put what a URL names: http(s)://, s3://, file://, pfs://, gs://, abfs:// and others that fsspec reads.
+
+        With `recursive`, everything below a prefix or directory, `parallel` files at a time, as one commit. `options`
+        are credentials and settings of the scheme: for s3 the keys of `Pfs.open`'s `s3` (without any, those of this
+        root), for http `headers`, `timeout_seconds`, `max_seconds`, `max_bytes`, `tries`, `verify`, for pfs the
+        `storage` and `metadata` of another root, else those of fsspec. `progress(files, bytes)` hears what was read
+        since its last call. Raises `PathNotFound`, `Denied`, `Unavailable`, `InvalidArgument`, naming the URL.
+        """
+        self._puts.put_url(
+            as_address(self._root, path),
+            url,
+            recursive=recursive,
+            append=append,
+            options=options,
+            parallel=parallel,
+            progress=progress,
+        )
 
     def delete_file(self, path: str | Address) -> None:
         """Delete a file, a directory or what a glob matches; if there is nothing, nothing happens."""
@@ -149,6 +176,15 @@ class FileVerbs(Client):
     ) -> Iterator[FileInfo]:
         """Files and directories that match a pattern, in path order, beyond the path `after`. Raises `InvalidGlob`."""
         return self._files(as_commit(self._root, commit)).glob(pattern, after=after, limit=limit)
+
+    def file_history(self, path: str | Address, limit: int | None = None) -> Iterator[FileInfo]:
+        """What was at a path in each commit that changed it, newest first, back to where it came into being.
+
+        The commit of each version is in its `commit`. A deletion ends the history. Raises `PathNotFound`.
+        """
+        address = as_address(self._root, path)
+        files = self._files(address)
+        return history.file_history(self._root, files, files.commit.partition("@")[2], address.path or "", limit)
 
     def diff_file(self, new: str | Address, old: str | Address | None = None) -> Iterator[Diff]:
         """Files at or below a path that differ from those at another commit, by default the parent."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import io
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,8 +14,6 @@ from airflow_pachy.errors import (
     InvalidPath,
     PathConflict,
     PathNotFound,
-    RepoNotFound,
-    Unavailable,
 )
 from airflow_pachy.pfs.uploads import Told
 
@@ -362,45 +358,3 @@ def test_a_killed_writer_leaves_nothing_visible(images, monkeypatch):
 
 def _die(*args):
     raise KeyboardInterrupt
-
-
-class _Pages(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = b"from the web"
-        self.send_response(200 if self.path == "/page" else 404 if self.path == "/gone" else 500)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def website():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pages)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_put_url(images, website, tmp_path):
-    images.put_url("images@master:/page", f"{website}/page")
-    assert images.get_file("images@master:/page") == b"from the web"
-    (tmp_path / "a b").write_bytes(b"local")
-    images.put_url("images@master:/l", (tmp_path / "a b").as_uri())
-    images.put_url("images@master:/d", tmp_path.as_uri(), recursive=True)
-    assert images.get_file("images@master:/l") == images.get_file("images@master:/d/a b") == b"local"
-    with pytest.raises(PathNotFound, match="404"):
-        images.put_url("images@master:/x", f"{website}/gone")
-    with pytest.raises(Unavailable, match="500"):
-        images.put_url("images@master:/x", f"{website}/broken")
-    with pytest.raises(InvalidArgument, match="supported are"):
-        images.put_url("images@master:/x", "ftp://host/file")
-    with pytest.raises(InvalidArgument, match="recursively"):
-        images.put_url("images@master:/x", f"{website}/page", recursive=True)
-    with pytest.raises(RepoNotFound):
-        images.put_url("nope@master:/x", f"{website}/page")

@@ -1,0 +1,91 @@
+"""gs://, abfs:// and whatever else fsspec reads, when the package for it is installed.
+
+Options are those of the file system's fsspec implementation: a Google `token`, an Azure `account_name`.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_pachy.errors import InvalidArgument, PathNotFound
+from airflow_pachy.pfs.sources.requests import Found, Request, put_many, put_one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_WINDOW_BYTES = 8 << 20
+# What has an extra of ours; fsspec's own messages name the packages of the rest.
+_EXTRAS = {"gs": "gs", "gcs": "gs", "abfs": "azure", "abfss": "azure", "az": "azure", "adl": "azure", "sftp": "sftp"}
+_PACKAGES = {"gs": "gcsfs", "azure": "adlfs", "sftp": "paramiko"}
+# Of this machine, or wrappers around other file systems: not sources.
+_UNFIT = {"local", "dir", "cached", "blockcache", "filecache", "simplecache", "reference", "generic", "async_wrapper"}
+
+
+def check_scheme(scheme: str, others: Sequence[str]) -> None:
+    """Raise `InvalidArgument` unless fsspec knows the scheme; `others` are those that need no fsspec."""
+    from fsspec import available_protocols
+
+    if scheme in _UNFIT or scheme not in available_protocols():
+        raise InvalidArgument(
+            f"cannot put a URL of scheme {scheme!r}; known are {', '.join(others)}, gs, abfs, and what fsspec knows"
+        )
+
+
+def put(request: Request) -> None:
+    """Put a file, or with `recursive` all below a directory or prefix, several at a time."""
+    scheme = request.url.partition("://")[0].lower()
+    with _named(request):
+        files, path = _file_system(request, scheme)
+        if request.recursive:
+            base = path.rstrip("/")
+            infos: dict[str, dict[str, Any]] = files.find(base, detail=True)
+            put_many(request, _found(files, base, infos))
+            return
+        if files.isdir(path):
+            raise InvalidArgument(f"{request.shown} is a directory; put it recursively")
+        with files.open(path, "rb", block_size=_WINDOW_BYTES) as stream:
+            put_one(request, stream)
+
+
+def _file_system(request: Request, scheme: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs
+
+    try:
+        files, path = url_to_fs(request.url, **request.options)
+    except (ImportError, ValueError) as error:
+        # fsspec raises ValueError for implementations whose import failed inside.
+        if isinstance(error, ValueError) and not isinstance(error.__cause__, ImportError):
+            raise InvalidArgument(f"cannot open {request.shown}: {error}; check its options") from error
+        extra = _EXTRAS.get(scheme)
+        if extra is None:
+            raise InvalidArgument(f"cannot read {request.shown}: {error}") from error
+        raise InvalidArgument(
+            f"{scheme}:// needs the package {_PACKAGES[extra]}, which is not installed: "
+            f"pip install 'airflow-provider-pachy[{extra}]' (or pip install {_PACKAGES[extra]})"
+        ) from error
+    except TypeError as error:
+        raise InvalidArgument(f"cannot open {request.shown}: {error}; check its options") from error
+    return files, str(path)
+
+
+def _found(files: Any, base: str, infos: dict[str, dict[str, Any]]) -> Iterator[Found]:
+    for path, info in sorted(infos.items()):
+        if info.get("type") == "file" and not path.endswith("/"):
+            name = path[len(base) :].lstrip("/")
+            yield Found(name or path.rpartition("/")[2], partial(files.open, path, "rb", block_size=_WINDOW_BYTES))
+
+
+@contextmanager
+def _named(request: Request) -> Iterator[None]:
+    """Errors say which URL they are about: every cloud has its own, and few name it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if isinstance(error, PathNotFound):
+            raise
+        raise PathNotFound(f"there is nothing at {request.shown}; check the address") from error
+    except Exception as error:
+        error.add_note(f"while putting {request.shown}")
+        raise

@@ -1,0 +1,122 @@
+"""What a handler of URLs is asked, and the two things that all of them do: put one stream, or many at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
+
+from airflow_pachy.errors import InvalidArgument, PathNotFound
+from airflow_pachy.pfs.edits import CopyPath, PutContents, now_us
+from airflow_pachy.pfs.paths import clean_path, join_path
+from airflow_pachy.pfs.tree.entries import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from airflow_pachy.pfs.address import Address
+    from airflow_pachy.pfs.content import ContentWriter
+    from airflow_pachy.pfs.puts import Puts
+    from airflow_pachy.pfs.uploads import Told
+
+PARALLEL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Put `url` at `address`. `options` are the credentials and settings of its scheme, already resolved."""
+
+    puts: Puts
+    address: Address
+    url: str
+    recursive: bool
+    append: bool
+    told: Told
+    options: Mapping[str, Any] = field(default_factory=dict)
+    parallel: int = PARALLEL
+
+    @property
+    def shown(self) -> str:
+        """The URL for messages: without user, password and query, which may be secrets."""
+        return shown_url(self.url)
+
+    def take(self, *known: str) -> dict[str, Any]:
+        """The options; raises `InvalidArgument` for one that is not among the known."""
+        unknown = sorted(set(self.options) - set(known))
+        if unknown:
+            raise InvalidArgument(
+                f"cannot put {self.shown} with option {unknown[0]!r}; options for it are {', '.join(sorted(known))}"
+            )
+        return dict(self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file at the source: its path below what was asked for, and how to read it."""
+
+    path: str
+    open: Callable[[], AbstractContextManager[BinaryIO]]
+    executable: bool = False
+    mtime_us: int = 0
+
+
+def shown_url(url: str) -> str:
+    """A URL without what may be secret."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}{'?...' if parts.query else ''}"
+
+
+def put_one(request: Request, stream: BinaryIO, *, executable: bool | None = None) -> None:
+    """Put a stream as the file at the request's address."""
+    counted = request.told.reading(stream)
+    request.puts.put_file(request.address, counted, append=request.append, executable=executable)
+    request.told.add(1, 0)
+
+
+def put_many(request: Request, found: Iterable[Found]) -> None:
+    """Put files below the request's address, several at a time, in one commit; raises `PathNotFound` without any."""
+    target = request.address.path or ""
+    with request.puts.new_writer() as writer:
+        entries = list(_stored(request, found, writer))
+        if not entries:
+            raise PathNotFound(f"there is no file below {request.shown}; check the address")
+        writer.flush()
+        reader = request.puts.root.reader
+        if request.append:
+            request.puts.apply(request.address, CopyPath("", target, entries, True, writer, reader))
+            return
+        moved = [
+            Entry(join_path(target, entry.path), entry.content, entry.executable, None, entry.mtime_us)
+            for entry in entries
+        ]
+        request.puts.apply(request.address, PutContents(moved))
+
+
+def _stored(request: Request, found: Iterable[Found], writer: ContentWriter) -> Iterator[Entry]:
+    """Contents in the store, in the order found; some are read ahead, never all."""
+
+    def store(one: Found) -> Entry:
+        path = clean_path(one.path)
+        with one.open() as stream:
+            content = writer.write(request.told.reading(stream))
+        request.told.add(1, 0)
+        return Entry(path, content, one.executable, None, one.mtime_us or now_us())
+
+    waiting: deque[Future[Entry]] = deque()
+    with ThreadPoolExecutor(max(1, request.parallel), "put-url") as pool:
+        remaining = iter(found)
+        try:
+            for one in islice(remaining, 4 * max(1, request.parallel)):
+                waiting.append(pool.submit(store, one))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(store, one) for one in islice(remaining, 1))
+        except BaseException:
+            for future in waiting:
+                future.cancel()
+            raise
