@@ -114,6 +114,11 @@ class Client:
         return self._root.metadata
 
     @property
+    def s3_settings(self) -> Mapping[str, Any]:
+        """How the store's S3 service is reached, if it is one; names as in `S3Settings`."""
+        return self._root.s3
+
+    @property
     def principal(self) -> str | None:
         """Who is asking."""
         return self._root.principal
