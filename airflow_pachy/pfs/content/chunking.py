@@ -9,7 +9,8 @@ If none passes, the cut is at the maximum. Nothing but the bytes since the last 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+import io
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ MAX_BYTES = 12 << 20
 WINDOW_BYTES = 64
 _BLOCK_BYTES = 1 << 18
 _READ_BYTES = 4 << 20
+_ROOM_BYTES = 3 * MAX_BYTES
 _MULTIPLIER = np.uint32(0x9E3779B1)
 _ADDEND = np.uint32(0x7F4A7C15)  # so that runs of zeros do not pass the first test
 _BELOW = np.uint32(2**32 // 4096)
@@ -52,21 +54,48 @@ def split(data: memoryview) -> Iterator[memoryview]:
 
 
 def split_stream(source: BinaryIO, head: bytes = b"") -> Iterator[bytes]:
-    """The chunks of `head` followed by everything that `source` yields, holding at most two maxima of bytes."""
-    buffer = bytearray(head)
-    ended = False
-    while buffer or not ended:
-        while not ended and len(buffer) < MAX_BYTES:
-            part = source.read(_READ_BYTES)
-            ended = not part
-            buffer += part
-        if not buffer:
-            return
-        with memoryview(buffer) as view:
+    """The chunks of `head` followed by everything that `source` yields, holding at most three maxima of bytes."""
+    window = _Window(source, head)
+    while view := window.fill():
+        with view:
             cut = find_cut(view) or len(view)
             chunk = bytes(view[:cut])
-        del buffer[:cut]
+        window.start += cut
         yield chunk
+
+
+class _Window:
+    """Bytes of a stream that were read and not given out yet; they are moved as seldom as the room allows."""
+
+    def __init__(self, source: BinaryIO, head: bytes) -> None:
+        self._source = source
+        # Others may pass on a `readinto` of what they wrap, and see nothing of what it reads.
+        self._is_plain = isinstance(source, io.BufferedIOBase | io.RawIOBase)
+        self._buffer = bytearray(max(_ROOM_BYTES, len(head) + _READ_BYTES))
+        self._buffer[: len(head)] = head
+        self.start = 0
+        self._end = len(head)
+        self._ended = False
+
+    def fill(self) -> memoryview | None:
+        """All that a chunk may need from `start` on; None at the end."""
+        while not self._ended and self._end - self.start < MAX_BYTES:
+            if len(self._buffer) - self._end < _READ_BYTES:
+                rest = self._buffer[self.start : self._end]
+                self._buffer[: len(rest)] = rest
+                self.start, self._end = 0, len(rest)
+            count = self._read()
+            self._end += count
+            self._ended = count == 0
+        return memoryview(self._buffer)[self.start : self._end] if self.start < self._end else None
+
+    def _read(self) -> int:
+        if self._is_plain:
+            with memoryview(self._buffer) as whole, whole[self._end : self._end + _READ_BYTES] as room:
+                return cast("io.RawIOBase", self._source).readinto(room) or 0
+        part = self._source.read(_READ_BYTES)
+        self._buffer[self._end : self._end + len(part)] = part
+        return len(part)
 
 
 def _candidates(data: memoryview, start: int, stop: int) -> list[int]:

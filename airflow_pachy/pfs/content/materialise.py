@@ -1,15 +1,16 @@
 """Writing a commit's files to disk: spans of packs in parallel, files as they arrive.
 
-Work goes through in batches, so that memory and the number of open requests stay bounded however many files there
-are: at most `THREADS` spans of about 8 MiB are held at once.
+Files are planned a batch at a time while the spans of those before are on their way, and no further ahead than
+`AHEAD` spans, so that memory stays bounded however many files there are: at most `THREADS` spans of about 8 MiB are
+held at once. Batches grow, so that the first bytes are asked for at once and neighbours in a pack still meet.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.tree.entries import Entry
 
 THREADS = 8
-_BATCH_FILES = 20_000
+AHEAD = 2 * THREADS
+_FIRST_BATCH, _LARGEST_BATCH = 1_024, 16_384
 _FLAGS = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 Fetch = Callable[[str, int, int], bytes]
@@ -37,7 +39,6 @@ class _Target:
     path: str
     entry: Entry
     missing: int
-    lock: Lock = field(default_factory=Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +57,27 @@ class Materialisation:
         self._fetch = fetch
         self._progress = progress
         self._progress_lock = Lock()
+        self._missing_lock = Lock()
         self._directories: set[str] = set()
 
-    def run(self, items: Iterable[tuple[Entry, Path]]) -> None:
+    def run(self, items: Iterable[tuple[Entry, Path | str]]) -> None:
         """Write all items."""
         remaining = iter(items)
+        size = _FIRST_BATCH
+        running: set[Future[None]] = set()
         with ThreadPoolExecutor(THREADS, thread_name_prefix="materialise") as threads:
-            while batch := list(islice(remaining, _BATCH_FILES)):
-                spans = plan_spans(self._plan(batch))
-                running = [threads.submit(self._write_span, span) for span in spans]
-                done, pending = wait(running, return_when=FIRST_EXCEPTION)
-                for future in pending:
-                    future.cancel()
-                for future in done:
-                    future.result()
+            try:
+                while batch := list(islice(remaining, size)):
+                    for span in plan_spans(self._plan(batch)):
+                        running = _settled(running, AHEAD)
+                        running.add(threads.submit(self._write_span, span))
+                    size = min(2 * size, _LARGEST_BATCH)
+                _settled(running, 0)
+            except BaseException:
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
 
-    def _plan(self, batch: Iterable[tuple[Entry, Path]]) -> list[Piece[_Chunk]]:
+    def _plan(self, batch: Iterable[tuple[Entry, Path | str]]) -> list[Piece[_Chunk]]:
         pieces: list[Piece[_Chunk]] = []
         inline_files = inline_bytes = 0
         for entry, path in batch:
@@ -100,8 +106,27 @@ class Materialisation:
         files = 0
         for piece in span.pieces:
             start = piece.offset - span.offset
-            files += _write_chunk(piece.purpose, body[start : start + piece.length])
+            files += self._write_chunk(piece.purpose, body[start : start + piece.length])
         self._tell(files, sum(piece.length for piece in span.pieces))
+
+    def _write_chunk(self, chunk: _Chunk, data: memoryview) -> bool:
+        """Write it to its place; tells whether its file is complete now."""
+        target = chunk.target
+        _check(data, chunk.hash, target.path)
+        if len(target.entry.content.segments) == 1:
+            _write_whole(target.path, data, target.entry)
+            return True
+        handle = os.open(target.path, _FLAGS)
+        try:
+            _write_all(handle, data, chunk.position)
+            with self._missing_lock:
+                target.missing -= 1
+                complete = target.missing == 0
+            if complete:
+                _finish(handle, target.entry)
+            return complete
+        finally:
+            os.close(handle)
 
     def _make_parent(self, name: str) -> None:
         parent = name.rpartition("/")[0]
@@ -115,24 +140,13 @@ class Materialisation:
                 self._progress(files, size_bytes)
 
 
-def _write_chunk(chunk: _Chunk, data: memoryview) -> bool:
-    """Write it to its place; tells whether its file is complete now."""
-    target = chunk.target
-    _check(data, chunk.hash, target.path)
-    if len(target.entry.content.segments) == 1:
-        _write_whole(target.path, data, target.entry)
-        return True
-    handle = os.open(target.path, _FLAGS)
-    try:
-        _write_all(handle, data, chunk.position)
-        with target.lock:
-            target.missing -= 1
-            complete = target.missing == 0
-        if complete:
-            _finish(handle, target.entry)
-        return complete
-    finally:
-        os.close(handle)
+def _settled(running: set[Future[None]], most: int) -> set[Future[None]]:
+    """Those still running, when they are no more than `most`; raises what one of the others raised."""
+    while len(running) > most:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+    return running
 
 
 def _write_whole(name: str, data: bytes | memoryview, entry: Entry) -> None:

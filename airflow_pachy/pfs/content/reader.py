@@ -73,7 +73,7 @@ class ContentReader:
 
     def materialise(
         self,
-        items: Iterable[tuple[Entry, Path]],
+        items: Iterable[tuple[Entry, Path | str]],
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
