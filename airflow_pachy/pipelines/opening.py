@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from airflow_pachy.errors import NothingNew
 from airflow_pachy.metadata.models import Commit, CommitProvenance, Job, JobInput
+from airflow_pachy.pipelines.datums_changes import listing_rule
 from airflow_pachy.pipelines.job_rows import find_job_of_run
 from airflow_pachy.pipelines.snapshot import PINNED, resolve_for_run
 
@@ -37,6 +38,7 @@ class OpenJob:
     commits: Mapping[SourceKey, str]
     done: bool = False
     more: bool = False
+    deadline: datetime | None = None
 
 
 def open_job(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> OpenJob:
@@ -77,7 +79,9 @@ def _open(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> tuple[
         before = row.output_commit
         row.output_commit = _output_commit(pfs, session, row, request, sorted(set(snapshot.commits.values())))
         session.flush()
-        return before, OpenJob(row.id, row.attempt, row.output_commit, snapshot.commits, more=snapshot.more)
+        return before, OpenJob(
+            row.id, row.attempt, row.output_commit, snapshot.commits, False, snapshot.more, row.deadline
+        )
 
 
 def _new_row(request: JobRequest) -> Job:
@@ -97,7 +101,11 @@ def _renew(row: Job, request: JobRequest, pipeline: RegisteredPipeline) -> None:
     row.pipeline, row.version = pipeline.name, pipeline.version
     row.output_repo, row.output_branch = spec.output_repo, spec.output_branch
     row.reprocess = request.reprocess or spec.reprocess_spec == "every_job"
-    row.state, row.error, row.finished, row.heartbeat = "planning", None, None, datetime.now(UTC)
+    now = datetime.now(UTC)
+    row.state, row.error, row.finished, row.heartbeat = "planning", None, None, now
+    # A job that is planned again, after a clear or a retry, gets its whole time again.
+    row.deadline = now + spec.job_timeout if spec.job_timeout is not None else None
+    row.listing = listing_rule(spec.input, pipeline.identity)
 
 
 def _record_inputs(session: Session, row: Job, request: JobRequest, snapshot: Snapshot) -> None:

@@ -11,14 +11,15 @@ from airflow_pachy.errors import Conflict
 from airflow_pachy.metadata.models import DatumSet
 from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pipelines.base import find_base
-from airflow_pachy.pipelines.datums import enumerate_datums
+from airflow_pachy.pipelines.datums_changes import earlier_sources, list_all, list_changes, listing_rule
+from airflow_pachy.pipelines.datums_table import Leaves
 from airflow_pachy.pipelines.failing import closing_on_failure
 from airflow_pachy.pipelines.infos import JobPlan
 from airflow_pachy.pipelines.job_rows import find_job
 from airflow_pachy.pipelines.memory import open_memory, open_tree
 from airflow_pachy.pipelines.opening import open_job
 from airflow_pachy.pipelines.registry import register_pipeline
-from airflow_pachy.pipelines.selection import Selection, Selector
+from airflow_pachy.pipelines.selection import Selector
 from airflow_pachy.pipelines.set_plans import PlannedSet, SetPlanner
 from airflow_pachy.pipelines.settling import settle
 from airflow_pachy.pipelines.snapshot import open_sources
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.infos import JobRequest
     from airflow_pachy.pipelines.opening import OpenJob
     from airflow_pachy.pipelines.registry import RegisteredPipeline
+    from airflow_pachy.pipelines.selection import Selection
 
 
 def plan_job(pfs: Pfs, request: JobRequest) -> JobPlan:
@@ -55,27 +57,31 @@ def plan_job(pfs: Pfs, request: JobRequest) -> JobPlan:
 
 
 def _plan(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline, opened: OpenJob) -> JobPlan:
-    spec = request.spec
+    spec, identity = request.spec, pipeline.identity
     base = find_base(pfs, spec.name, spec.output_repo, spec.output_branch)
     sources = open_sources(pfs, opened.commits)
-    selector = Selector(
-        job=opened.id,
-        base=open_tree(pfs, base.datums),
-        memory=open_memory(pfs, spec.name),
-        empty=open_tree(pfs, None),
-        reprocess=request.reprocess or spec.reprocess_spec == "every_job",
-    )
-    selection = selector.select(enumerate_datums(spec.input, sources, pipeline.identity))
+    reprocess = request.reprocess or spec.reprocess_spec == "every_job"
+    old = open_tree(pfs, None if reprocess else base.datums)
+    leaves = Leaves()
+    difference = None
+    before = None if reprocess else earlier_sources(pfs, base.job, spec.input, listing_rule(spec.input, identity))
+    if before is not None:
+        difference = list_changes(spec.input, (sources, before), identity, leaves, old)
+    if difference is None:
+        leaves = Leaves()
+        difference = list_all(spec.input, sources, identity, leaves, old)
+    selection = Selector(opened.id, old, open_memory(pfs, spec.name), reprocess, leaves).select(difference)
     trees = {source.commit: tree_text(source.tree) or "" for source in sources.by_leaf.values()}
-    sets = SetPlanner(pfs.store, spec, opened, trees).write(selection.to_run, request.max_sets)
+    sets = SetPlanner(pfs.store, spec, opened, leaves, trees).write(selection.to_run, request.max_sets)
     _save(pfs, opened, selection, sets)
+    to_run = selection.to_run.num_rows
     return JobPlan(
         job_id=opened.id,
         output_commit=opened.output_commit,
         attempt=opened.attempt,
         total=selection.total,
-        skipped=selection.total - len(selection.to_run),
-        to_run=len(selection.to_run),
+        skipped=selection.total - to_run,
+        to_run=to_run,
         sets=[one.key for one in sets],
         more=opened.more,
     )
@@ -93,7 +99,7 @@ def _save(pfs: Pfs, opened: OpenJob, selection: Selection, sets: list[PlannedSet
         row.datums = tree_text(selection.tree)
         row.datums_total = selection.total
         row.datums_processed = selection.done_here
-        row.datums_skipped = selection.total - len(selection.to_run) - selection.done_here
+        row.datums_skipped = selection.total - selection.to_run.num_rows - selection.done_here
         row.datums_failed = row.datums_recovered = 0
         session.execute(delete(DatumSet).where(DatumSet.job == row.id))
         session.add_all(

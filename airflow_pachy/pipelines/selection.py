@@ -1,38 +1,80 @@
 """Which datums of a job must run: all, less what the last published job holds, less what the memory knows.
 
 The outcome is the job's datum tree, made out of the last published job's tree by what changed, and the
-datums to run in listing order.
+datums to run in listing order. What changed is found in two ways that give the same: from a listing of all datums
+(here), or from what changed in the inputs (`airflow_pachy.pipelines.datums_changes`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_pachy.pfs.tree import sorted_changes
-from airflow_pachy.pfs.tree.entries import Remove
-from airflow_pachy.pipelines.lookup import look_up
-from airflow_pachy.pipelines.rows import UNFINISHED, DatumRow, new_row, read_row
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_pachy.pfs.tree.bulk import concat_rows
+from airflow_pachy.pfs.tree.node import bisect
+from airflow_pachy.pfs.tree.schema import single
+from airflow_pachy.pipelines.rows_table import bodies_of, fields_of, new_rows, place_of, unfinished_rows, with_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable
 
     from airflow_pachy.pfs.tree import Tree
-    from airflow_pachy.pfs.tree.entries import Change
-    from airflow_pachy.pipelines.datums import Datum
+    from airflow_pachy.pipelines.datums_table import Leaves
 
 # Sorts after every unfinished key and before every datum id.
 _BEFORE_IDS = "/"
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """How a job's datums differ from those of the job it is built on.
+
+    `added` (columns of `DATUM`, in listing order) are not finished there, the rows `vanished` are finished there
+    and gone, `unfinished` are the keys of its rows that are not done, and `total` is the number of datums now.
+    """
+
+    added: pa.Table
+    vanished: pa.Table
+    unfinished: Any
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
-    """The job's datum tree, the datums to run, how many there are, and how many earlier attempts of the job did."""
+    """The job's datum tree, the datums to run, how many there are, and how many earlier attempts of the job did.
+
+    `to_run` has the columns of `DATUM`, in listing order.
+    """
 
     tree: Tree
-    to_run: list[Datum]
+    to_run: pa.Table
     total: int
     done_here: int
+
+
+def compare_all(datums: pa.Table, base: Tree) -> Difference:
+    """The difference between all datums there are (each once) and those of the tree `base`, leaf by leaf."""
+    ids = single(datums["id"])
+    order: Any = pc.sort_indices(ids)
+    ordered = ids.take(order)
+    carried = np.zeros(len(ids), np.bool_)
+    vanished: list[pa.Table] = []
+    place = 0
+    for rows in base.tables(after=_BEFORE_IDS):
+        keys = single(rows["path"])
+        start = bisect(ordered, keys[0].as_py(), place)
+        place = bisect(ordered, keys[-1].as_py() + "\0", start)
+        window = ordered[start:place]
+        carried[start:place] = pc.is_in(window, value_set=keys).to_numpy(zero_copy_only=False)
+        vanished.append(rows.filter(pc.invert(pc.is_in(keys, value_set=window))))
+    is_added = np.ones(len(ids), np.bool_)
+    is_added[order.to_numpy()[carried]] = False
+    added = datums if is_added.all() else datums.filter(pa.array(is_added))
+    return Difference(added, concat_rows(vanished), single(unfinished_rows(base)["path"]), len(ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,53 +84,62 @@ class Selector:
     job: str
     base: Tree
     memory: Tree
-    empty: Tree
     reprocess: bool
+    leaves: Leaves
 
-    def select(self, datums: Iterable[Datum]) -> Selection:
-        """Decide for each datum."""
-        wanted = {datum.id: datum for datum in datums}
-        base = self.empty if self.reprocess else self.base
-        changes: list[Change] = [Remove(entry.path) for entry in base.entries(UNFINISHED)]
-        vanished: dict[tuple[tuple[str, str], ...], DatumRow] = {}
-        carried: set[str] = set()
-        for entry in base.entries(after=_BEFORE_IDS):
-            if entry.path in wanted:
-                carried.add(entry.path)
-            else:
-                row = read_row(entry)
-                vanished[row.place] = row
-                changes.append(Remove(entry.path))
-        done_here = 0
-        to_run: set[str] = set()
-        added = sorted(wanted.keys() - carried)
-        for key, found in look_up(self.memory, added):
-            known = read_row(found) if found is not None else None
-            if known is not None and self._is_done(known):
-                changes.append(known.put())
-                done_here += known.job == self.job
-                continue
-            to_run.add(key)
-            changes.append(new_row(wanted[key], self.job, self._reason(wanted[key], known, vanished)).put())
-        tree = base.apply(sorted_changes(changes))
-        return Selection(tree, [datum for key, datum in wanted.items() if key in to_run], len(wanted), done_here)
+    def select(self, difference: Difference) -> Selection:
+        """Decide for each datum that the base does not have."""
+        ids = single(difference.added["id"])
+        known = self.memory.find(ids.take(pc.sort_indices(ids)))
+        here = with_state(known, "success", self.job)
+        is_done = here if self.reprocess else with_state(known, "success")
+        done, undone = known.filter(is_done), known.filter(pc.invert(is_done))
+        to_run = difference.added
+        if done.num_rows:
+            to_run = to_run.filter(pc.invert(pc.is_in(ids, value_set=single(done["path"]))))
+        reason = self._reasons(undone, difference.vanished)
+        rows = new_rows(to_run, self.leaves, self.job, reason)
+        removed = pa.concat_arrays([difference.unfinished, single(difference.vanished["path"])])
+        tree = self.base.merge(removed, concat_rows([rows, done]), keys_are_paths=False)
+        return Selection(tree, to_run, difference.total, int(pc.sum(here).as_py() or 0))
 
-    def _is_done(self, known: DatumRow) -> bool:
-        return known.state == "success" and (not self.reprocess or known.job == self.job)
+    def _reasons(self, undone: pa.Table, vanished: pa.Table) -> Callable[[str, bytes], str]:
+        """Why a datum runs, asked with its id and its row's input fields."""
+        failed = dict(_failures(undone))
+        default = "reprocess" if self.reprocess else "new"
+        before: dict[bytes, list[bytes]] = {}
+        if not self.reprocess:
+            for key, body in bodies_of(vanished):
+                place, hashes = place_of(fields_of(body, key)[-1])
+                before[place] = hashes
 
-    def _reason(
-        self, datum: Datum, known: DatumRow | None, vanished: Mapping[tuple[tuple[str, str], ...], DatumRow]
-    ) -> str:
-        if known is not None and known.state in ("failed", "recovered"):
-            return f"{known.state} in job {known.job}"
-        if self.reprocess:
-            return "reprocess"
-        before = vanished.get(tuple((item.name, item.path) for item in datum.inputs))
-        if before is None:
-            return "new"
-        changed = [
-            f"{item.name}:/{item.path}" if len(datum.inputs) > 1 else f"/{item.path}"
-            for item, old in zip(datum.inputs, before.inputs, strict=True)
-            if not item.hash.hex().startswith(old.hash)
-        ]
-        return f"changed: {', '.join(changed)}" if changed else "new"
+        def reason(key: str, inputs: bytes) -> str:
+            if key in failed:
+                return failed[key]
+            return _changed(inputs, before) or default if before else default
+
+        return reason
+
+
+def _failures(undone: pa.Table) -> list[tuple[str, str]]:
+    found = []
+    for key, body in bodies_of(undone):
+        state, job = (field.decode() for field in fields_of(body, key)[:2])
+        if state in ("failed", "recovered"):
+            found.append((key, f"{state} in job {job}"))
+    return found
+
+
+def _changed(inputs: bytes, before: dict[bytes, list[bytes]]) -> str:
+    """Which inputs of a datum have another content than those of the vanished datum in its place, if there is one."""
+    place, hashes = place_of(inputs)
+    old = before.get(place)
+    if old is None:
+        return ""
+    fields = [field.decode("utf-8", "surrogateescape") for field in place.split(b"\0")]
+    changed = [
+        f"{name}:/{path}" if len(hashes) > 1 else f"/{path}"
+        for name, path, new_hash, old_hash in zip(fields[0::2], fields[1::2], hashes, old, strict=True)
+        if new_hash != old_hash
+    ]
+    return f"changed: {', '.join(changed)}" if changed else ""

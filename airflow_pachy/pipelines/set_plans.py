@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_pachy.pipelines.sets import cut_sets
-from airflow_pachy.worker.plan import DatumPlan, InputPlan, SetPlan, TransformPlan, plan_key, write_plan
+from airflow_pachy.pipelines.datums_table import flatten, per_datum, sizes_of
+from airflow_pachy.pipelines.sets import cut_sets, describe_sets
+from airflow_pachy.worker.plan import SetPlan, TransformPlan, encode_rows, plan_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+
+    import pyarrow as pa
 
     from airflow_pachy.pfs.objects.store import ObjectStore
-    from airflow_pachy.pipelines.datums import Datum
-    from airflow_pachy.pipelines.inputs import DatumInput
+    from airflow_pachy.pipelines.datums_table import LeafKey, Leaves
     from airflow_pachy.pipelines.opening import OpenJob
     from airflow_pachy.pipelines.spec import PipelineSpec
 
 _UPLOADS = 8
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +43,27 @@ class SetPlanner:
     store: ObjectStore
     spec: PipelineSpec
     job: OpenJob
+    leaves: Leaves
     trees: Mapping[str, str]
 
-    def write(self, datums: Sequence[Datum], max_sets: int) -> list[PlannedSet]:
+    def write(self, datums: pa.Table, max_sets: int) -> list[PlannedSet]:
         """Write all plans, several at a time. Plans of an attempt that died halfway are never read."""
-        sizes = [sum(item.size_bytes for item in datum.inputs) for datum in datums]
-        counts = cut_sets(
-            sizes, self.spec.datum_set_spec, parallelism=self.spec.parallelism_spec.constant, max_sets=max_sets
-        )
+        sizes = sizes_of(datums).tolist()
+        parallelism = self.spec.parallelism_spec.constant
+        counts = cut_sets(sizes, self.spec.datum_set_spec, parallelism=parallelism, max_sets=max_sets)
+        if counts:
+            log.info("%s", describe_sets(counts, self.spec.datum_set_spec, parallelism=parallelism, max_sets=max_sets))
+        sources = [_source(leaf, self.trees[leaf.commit]) for leaf in self.leaves.keys]
         bounds = list(pairwise(accumulate(counts, initial=0)))
-        with ThreadPoolExecutor(_UPLOADS, thread_name_prefix="set-plan") as pool:
-            return list(pool.map(lambda item: self._write_one(item[0], datums[slice(*item[1])]), enumerate(bounds)))
 
-    def _write_one(self, number: int, datums: Sequence[Datum]) -> PlannedSet:
+        def write_one(item: tuple[int, tuple[int, int]]) -> PlannedSet:
+            number, (start, end) = item
+            return self._write_one(number, datums[start:end], sources)
+
+        with ThreadPoolExecutor(_UPLOADS, thread_name_prefix="set-plan") as pool:
+            return list(pool.map(write_one, enumerate(bounds)))
+
+    def _write_one(self, number: int, datums: pa.Table, sources: list[list[Any]]) -> PlannedSet:
         name = f"{self.job.attempt:04d}-{number:06d}"
         plan = SetPlan(
             job=self.job.id,
@@ -59,23 +72,23 @@ class SetPlanner:
             output_commit=self.job.output_commit,
             transform=transform_plan(self.spec),
             results_prefix=f"jobs/{self.job.id}/{name}",
-            datums=tuple(DatumPlan(datum.id, tuple(map(self._input, datum.inputs))) for datum in datums),
+            datums=(),
+            deadline=self.job.deadline.timestamp() if self.job.deadline else None,
         )
         key = plan_key(self.job.id, self.job.attempt, number)
-        write_plan(self.store, key, plan)
-        return PlannedSet(number, len(datums), key)
+        self.store.put(key, encode_rows(plan, sources, _rows(datums)))
+        return PlannedSet(number, datums.num_rows, key)
 
-    def _input(self, item: DatumInput) -> InputPlan:
-        return InputPlan(
-            name=item.name,
-            repo=item.repo,
-            branch=item.branch,
-            commit=item.commit,
-            tree=self.trees[item.commit],
-            path=item.path,
-            lazy=item.lazy,
-            empty_files=item.empty_files,
-        )
+
+def _source(leaf: LeafKey, tree: str) -> list[Any]:
+    return [leaf.name, leaf.repo, leaf.branch, leaf.commit, tree, leaf.lazy, leaf.empty_files]
+
+
+def _rows(datums: pa.Table) -> list[list[Any]]:
+    flat = flatten(datums)
+    ids: Any = datums["id"].to_pylist()
+    inputs = per_datum(flat, list(zip(flat.leaf, flat.path, strict=True)))
+    return [[one, *pairs] for one, pairs in zip(ids, inputs, strict=True)]
 
 
 def transform_plan(spec: PipelineSpec) -> TransformPlan:

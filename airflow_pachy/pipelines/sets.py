@@ -66,6 +66,20 @@ def cut_sets(sizes: Sequence[int], spec: DatumSetSpec, *, parallelism: int | Non
     return counts if len(counts) <= max_sets else _even(total, max_sets, max_sets)
 
 
+def describe_sets(counts: Sequence[int], spec: DatumSetSpec, *, parallelism: int | None, max_sets: int) -> str:
+    """What `cut_sets` made of the datums and why, for the log; `counts` is its answer, not empty."""
+    total, sets = sum(counts), len(counts)
+    widest = max(counts)
+    text = f"{total:,} datums in {sets:,} sets of up to {widest:,}"
+    if spec.number is not None and widest > spec.number:
+        text += f": sets of {spec.number:,} as asked for would be more than the {max_sets:,} tasks that may be mapped"
+    elif (spec.size_bytes is not None or spec.per_worker is not None) and sets == max_sets:
+        text += f", the most tasks that may be mapped ([core] max_map_length, {max_sets:,})"
+    elif spec == DatumSetSpec() and sets == max_sets:
+        text += f": smaller ones would be more than the {max_sets:,} tasks that may be mapped ([core] max_map_length)"
+    return text + (f"; {parallelism:,} at a time" if parallelism is not None and parallelism < sets else "")
+
+
 def _even(total: int, sets: int, max_sets: int) -> list[int]:
     sets = max(1, min(sets, max_sets, total))
     small, larger = divmod(total, sets)

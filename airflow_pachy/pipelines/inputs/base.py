@@ -16,7 +16,7 @@ from airflow_pachy.pipelines.models import SpecModel
 
 if TYPE_CHECKING:
     from airflow_pachy.pipelines.inputs.pfs import PfsInput
-    from airflow_pachy.pipelines.inputs.sources import DatumInput, Sources
+    from airflow_pachy.pipelines.inputs.sources import DatumInput, InputChanges, Order, Sources
 
 AnyInput = TypeVar("AnyInput", bound="Input")
 
@@ -45,6 +45,21 @@ class Input(SpecModel):
     @abstractmethod
     def datums(self, sources: Sources) -> Iterator[tuple[DatumInput, ...]]:
         """The datums in listing order; without memory of what came before."""
+
+    def placed(self, sources: Sources) -> Iterator[tuple[Order, tuple[DatumInput, ...]]]:
+        """The datums in listing order, each with what it is ordered by."""
+        return enumerate(self.datums(sources))
+
+    def changes(self, new: Sources, old: Sources, limit: int) -> InputChanges | None:  # noqa: ARG002 - for those who can
+        """What `new` lists and `old` does not, and the reverse, at the cost of what changed.
+
+        None when that cannot be told or is more than about `limit` datums: then everything is listed.
+        """
+        return None
+
+    def lists(self, sources: Sources, row: tuple[DatumInput, ...]) -> bool | None:  # noqa: ARG002 - for those who can
+        """Whether the listing has a datum of this identity; None when that cannot be told without listing."""
+        return None
 
     @abstractmethod
     def to_spec(self) -> dict[str, Any]:

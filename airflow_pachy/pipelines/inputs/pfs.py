@@ -10,11 +10,11 @@ from pydantic import Field, field_validator, model_validator
 from airflow_pachy.pfs.tree import File
 from airflow_pachy.pfs.tree.glob import compile_glob
 from airflow_pachy.pipelines.inputs.base import Input, input_kind
-from airflow_pachy.pipelines.inputs.sources import DatumInput, identity_token
+from airflow_pachy.pipelines.inputs.sources import DatumInput, InputChanges, identity_token
 
 if TYPE_CHECKING:
     from airflow_pachy.pfs.tree import Directory
-    from airflow_pachy.pipelines.inputs.sources import Source, SourceKey, Sources
+    from airflow_pachy.pipelines.inputs.sources import Order, Source, SourceKey, Sources
 
 _ONE_PROJECT = "there are no projects here; repos have one flat name space, so prefix the repo's name instead"
 
@@ -102,6 +102,57 @@ class PfsInput(Input):
         for found in source.tree.glob(self.glob):
             yield (self.datum_input(source, found),)
 
+    def placed(self, sources: Sources) -> Iterator[tuple[Order, tuple[DatumInput, ...]]]:
+        """By path; a directory sorts as if it ended with a slash."""
+        source = sources.by_leaf[self.source]
+        for found in source.tree.glob(self.glob):
+            yield _order(found), (self.datum_input(source, found),)
+
+    def changes(self, new: Sources, old: Sources, limit: int) -> InputChanges | None:
+        """Of the paths that the two trees do not share, and the directories above them, those that match."""
+        after, before = new.by_leaf[self.source], old.by_leaf[self.source]
+        candidates = self._candidates(after, before, limit)
+        if candidates is None:
+            return None
+        found = InputChanges([], [])
+        for path in sorted(candidates):
+            came, went = after.tree.stat(path), before.tree.stat(path)
+            fresh = self.datum_input(after, came) if came is not None else None
+            stale = self.datum_input(before, went) if went is not None else None
+            if fresh is not None and stale is not None and fresh.token == stale.token:
+                continue
+            if came is not None and fresh is not None:
+                found.added.append((_order(came), (fresh,)))
+            if stale is not None:
+                found.removed.append((stale,))
+        return found
+
+    def _candidates(self, after: Source, before: Source, limit: int) -> set[str] | None:
+        glob = compile_glob(self.glob)
+        if glob.is_root or glob.is_literal:
+            return {glob.literal_prefix}
+        seen: set[str] = set()
+        matching: set[str] = set()
+        for count, change in enumerate(after.tree.diff(before.tree, glob.literal_prefix)):
+            if count >= limit:
+                return None
+            path = change.path
+            while path and path not in seen:
+                seen.add(path)
+                if glob.matches(path):
+                    matching.add(path)
+                path = path.rpartition("/")[0]
+        return matching
+
+    def lists(self, sources: Sources, row: tuple[DatumInput, ...]) -> bool:
+        """Whether the path matches, is there, and has this content."""
+        (item,) = row if len(row) == 1 else (None,)
+        if item is None or item.name != self.name or not _matches(self.glob, item.path):
+            return False
+        source = sources.by_leaf[self.source]
+        found = source.tree.stat(item.path)
+        return found is not None and self.datum_input(source, found).token == item.token
+
     def datum_input(self, source: Source, found: File | Directory) -> DatumInput:
         """The datum input for one path of the source."""
         if isinstance(found, File):
@@ -125,3 +176,12 @@ class PfsInput(Input):
     def to_spec(self) -> dict[str, Any]:
         """`{"pfs": {...}}` without defaults."""
         return {"pfs": self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}}
+
+
+def _order(found: File | Directory) -> str:
+    return found.path if isinstance(found, File) else f"{found.path}/"
+
+
+def _matches(pattern: str, path: str) -> bool:
+    glob = compile_glob(pattern)
+    return not path if glob.is_root else glob.matches(path)

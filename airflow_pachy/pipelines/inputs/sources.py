@@ -7,7 +7,7 @@ is found and then only concatenated, however many datums of a cross share it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,3 +54,15 @@ def identity_token(name: bytes, path: str, content_hash: bytes) -> bytes:
     """The part of a datum's identity that one input contributes; lengths keep neighbours apart."""
     raw = path.encode("utf-8", "surrogateescape")
     return b"%d:%s%d:%s%s" % (len(name), name, len(raw), raw, content_hash)
+
+
+# Where a datum comes in its input's listing; compared only with those of the same input.
+Order = Any
+
+
+@dataclass(frozen=True, slots=True)
+class InputChanges:
+    """How an input's datums differ between two versions of its sources: `added` with their order, and `removed`."""
+
+    added: list[tuple[Order, tuple[DatumInput, ...]]]
+    removed: list[tuple[DatumInput, ...]]

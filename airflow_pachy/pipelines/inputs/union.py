@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from airflow_pachy.pipelines.inputs.base import input_kind
 from airflow_pachy.pipelines.inputs.combined import CombinedInput
+from airflow_pachy.pipelines.inputs.sources import InputChanges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_pachy.pipelines.inputs.sources import DatumInput, Sources
+    from airflow_pachy.pipelines.inputs.sources import DatumInput, Order, Sources
 
 
 @input_kind("union")
@@ -33,3 +34,32 @@ class UnionInput(CombinedInput):
         """The members' datums, member by member."""
         for member in self.members:
             yield from member.datums(sources)
+
+    def placed(self, sources: Sources) -> Iterator[tuple[Order, tuple[DatumInput, ...]]]:
+        """By member, and inside it as the member does."""
+        for number, member in enumerate(self.members):
+            for order, row in member.placed(sources):
+                yield (number, order), row
+
+    def changes(self, new: Sources, old: Sources, limit: int) -> InputChanges | None:
+        """Those of the members; what another member still lists was not removed."""
+        found = InputChanges([], [])
+        for number, member in enumerate(self.members):
+            one = member.changes(new, old, limit)
+            if one is None:
+                return None
+            found.added.extend(((number, order), row) for order, row in one.added)
+            for row in one.removed:
+                still = self.lists(new, row)
+                if still is None:
+                    return None
+                if not still:
+                    found.removed.append(row)
+        return found
+
+    def lists(self, sources: Sources, row: tuple[DatumInput, ...]) -> bool | None:
+        """Whether one of the members does."""
+        answers = [member.lists(sources, row) for member in self.members]
+        if any(answers):
+            return True
+        return None if None in answers else False
