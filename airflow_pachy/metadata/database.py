@@ -23,13 +23,14 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool, Pool, StaticPool
 
-from airflow_pachy.errors import InvalidArgument, MetadataUnavailable, SchemaMismatch
+from airflow_pachy.errors import Conflict, InvalidArgument, MetadataUnavailable, SchemaMismatch
 from airflow_pachy.metadata import removed as _removed  # noqa: F401 - registers what happens when commits go
+from airflow_pachy.metadata.shared import SharedTransaction
 from airflow_pachy.metadata.urls import is_memory, parse_url, redacted
-from airflow_pachy.metadata.version import HEAD_REVISION, stored_revision
+from airflow_pachy.metadata.version import HEAD_REVISION, stored_revision, take_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SQLITE_BUSY_SECONDS = 60
 CONNECT_SECONDS = 10
@@ -44,6 +45,7 @@ class Metadata:
         self._sessions = sessionmaker(engine, expire_on_commit=False)
         # An SQLite database in memory lives in a single connection, which threads must take in turns.
         self._turn = threading.RLock() if is_memory(engine.url) else nullcontext()
+        self._here = threading.local()
 
     @classmethod
     def open(cls, url: str, *, pooled: bool = True) -> Metadata:
@@ -80,15 +82,68 @@ class Metadata:
     def session(self) -> Iterator[Session]:
         """One read-write transaction: committed when the block ends, rolled back when it raises.
 
-        Do not nest: on SQLite the inner one would wait for the outer one. Raises `MetadataUnavailable`
-        when the database does not answer, `SchemaMismatch` when our tables are missing from it.
+        While this thread is in `transaction()`, a part of that one. Do not nest: on SQLite the inner one would wait
+        for the outer one. Raises `MetadataUnavailable` when the database does not answer, `SchemaMismatch` when our
+        tables are missing from it.
         """
+        if (shared := self._shared) is not None:
+            with self._translated(), shared.writing() as session:
+                yield session
+            return
         with self._turn, self._translated(), self._sessions.begin() as session:
             yield session
 
     @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make everything that this thread does with this database one transaction, all or nothing.
+
+        Transactions of different threads and processes take turns. Raises `Conflict` when one is open already.
+        """
+        if self.in_transaction:
+            raise Conflict("a transaction is open in this thread already, and transactions do not nest")
+        shared: SharedTransaction | None = None
+        try:
+            with self._turn, self._translated(), self._sessions.begin() as session:
+                take_turn(session)
+                shared = self._here.shared = SharedTransaction(session)
+                try:
+                    yield
+                finally:
+                    self._here.shared = None
+        except BaseException as error:
+            if shared is not None:
+                shared.rolled_back(error)
+            raise
+        shared.committed()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is in `transaction()`."""
+        return self._shared is not None
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Do something that must follow a commit: at the end of `transaction()`, or now if there is none."""
+        if (shared := self._shared) is not None:
+            shared.after_commit(action)
+        else:
+            action()
+
+    def on_rollback(self, action: Callable[[], None]) -> None:
+        """Undo something outside the database if `transaction()` fails; without one, whoever fails sees to it."""
+        if (shared := self._shared) is not None:
+            shared.on_rollback(action)
+
+    @property
+    def _shared(self) -> SharedTransaction | None:
+        return getattr(self._here, "shared", None)
+
+    @contextmanager
     def reader(self) -> Iterator[Session]:
         """One read-only transaction, which on SQLite does not wait for writers."""
+        if (shared := self._shared) is not None:
+            with self._translated(), shared.reading() as session:
+                yield session
+            return
         with self._turn, self._translated(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 

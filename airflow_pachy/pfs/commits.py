@@ -14,7 +14,7 @@ from airflow_pachy.pfs.describe import describe_commit, describe_commits
 from airflow_pachy.pfs.firing import fire_triggers
 from airflow_pachy.pfs.labels import check_labels, has_labels, merged_labels
 from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id, require_data
-from airflow_pachy.pfs.mirror import CommitMirror, mirror_again, write_mirror
+from airflow_pachy.pfs.mirror import CommitMirror, mirror_again, mirror_key, write_mirror
 from airflow_pachy.pfs.names import new_id
 from airflow_pachy.pfs.oneshot import lock_branch, upstream_heads
 from airflow_pachy.pfs.open_commits import last_sequence, lock_open, merged
@@ -145,7 +145,7 @@ def update_commit(
         row.labels = merged_labels(row.labels, labels)
         session.flush()
         info = describe_commit(session, row)
-    mirror_again(root, [info.id])
+    root.metadata.after_commit(lambda: mirror_again(root, [info.id]))
     return info
 
 
@@ -293,6 +293,7 @@ def _close(
         **described,
     }
     mirror = CommitMirror.of(commit, upstream, **values)
+    root.metadata.on_rollback(lambda: root.store.delete([mirror_key(commit.id)]))
     write_mirror(root.store, mirror)
     with root.metadata.session() as session:
         row = lock_open(session, commit.id)

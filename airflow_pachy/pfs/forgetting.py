@@ -37,7 +37,7 @@ def forget_commit(root: Root, address: Address) -> CommitInfo:
             row.tree, row.forgotten, row.forgotten_by = None, utc_now(), root.principal
             session.flush()
         info = describe_commit(session, row)
-    mirror_again(root, [info.id])
+    root.metadata.after_commit(lambda: mirror_again(root, [info.id]))
     return info
 
 

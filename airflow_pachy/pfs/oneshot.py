@@ -54,6 +54,7 @@ class OneShot:
         Raises `PathConflict`, `RepoNotFound`, `BranchBusy` when the branch has an open commit.
         """
         commit_id = new_id()
+        self.root.metadata.on_rollback(lambda: self.root.store.delete([mirror_key(commit_id)]))
         made: _Made | None = None
         try:
             for attempt in range(TRIES - 1):

@@ -104,6 +104,11 @@ class OpenCommits:
             self._views.pop(commit_id, None)
             self._buffers.pop(commit_id, None)
 
+    def reset(self) -> None:
+        """Read every open commit anew at its next use: what was written to them may not have come to be."""
+        with self._guard:
+            self._views.clear()
+
     def _view(self, commit: Commit) -> _View:
         with self._guard:
             view = self._views.get(commit.id)

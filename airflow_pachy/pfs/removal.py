@@ -163,6 +163,7 @@ def _remove(session: Session, row: Commit, author: str | None) -> None:
 def _unmirror(root: Root, removed: Sequence[Commit], touched: Sequence[Commit]) -> list[str]:
     """Bring the copies in the bucket up to date; returns the ids of what was removed."""
     ids = [row.id for row in removed]
-    mirror_again(root, sorted({row.id for row in touched}))
-    root.store.delete([mirror_key(one) for one in ids])
+    changed = sorted({row.id for row in touched})
+    root.metadata.after_commit(lambda: mirror_again(root, changed))
+    root.metadata.after_commit(lambda: root.store.delete([mirror_key(one) for one in ids]))
     return ids

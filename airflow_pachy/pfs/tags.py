@@ -49,7 +49,7 @@ def tag_commit(root: Root, commit: Address, name: str) -> TagInfo:
             session.add(present)
             session.flush()
         info = _describe(present)
-    mirror_again(root, [present.commit])
+    root.metadata.after_commit(lambda: mirror_again(root, [present.commit]))
     return info
 
 
@@ -73,7 +73,7 @@ def delete_tag(root: Root, address: Address) -> None:
             )
         commit = row.commit
         session.delete(row)
-    mirror_again(root, [commit])
+    root.metadata.after_commit(lambda: mirror_again(root, [commit]))
 
 
 def _describe(row: Tag) -> TagInfo:

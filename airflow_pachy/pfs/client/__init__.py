@@ -8,8 +8,9 @@ from airflow_pachy.pfs.client.commits import CommitVerbs
 from airflow_pachy.pfs.client.files import FileVerbs
 from airflow_pachy.pfs.client.outputs import OutputVerbs
 from airflow_pachy.pfs.client.repos import RepoVerbs
+from airflow_pachy.pfs.client.transactions import TransactionVerbs
 from airflow_pachy.pfs.client.upkeep import UpkeepVerbs
 
 
-class Pfs(RepoVerbs, BranchVerbs, CommitVerbs, FileVerbs, OutputVerbs, AccessVerbs, UpkeepVerbs):
+class Pfs(TransactionVerbs, RepoVerbs, BranchVerbs, CommitVerbs, FileVerbs, OutputVerbs, AccessVerbs, UpkeepVerbs):
     """Repos, branches, commits and files of one root. Thread-safe; use `Pfs.open` and close it, or `with`."""

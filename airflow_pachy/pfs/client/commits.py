@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from airflow_pachy.errors import Conflict
 from airflow_pachy.pfs import commits, flushing, forgetting, removal, tags, waiting
 from airflow_pachy.pfs import provenance as lineage
 from airflow_pachy.pfs.address import parse_branch
@@ -137,6 +138,7 @@ class CommitVerbs(Client):
         self, branch: str, start: CommitLike | None = None, state: str = "finished", *, timeout: float | None = None
     ) -> Iterator[CommitInfo]:
         """Commits beyond `start`, oldest first, then new heads as they come, for `timeout` seconds or for ever."""
+        self._require_no_transaction()
         begin = None if start is None else as_commit(self._root, start)
         return waiting.subscribe_commit(
             self._root, parse_branch(branch), start=begin, state=state, pauses=waiting.Pauses(timeout)
@@ -144,6 +146,7 @@ class CommitVerbs(Client):
 
     def wait_commit(self, commit: CommitLike, timeout: float | None = None) -> CommitInfo:
         """Wait until a commit is finished. Raises `TimeoutError` after `timeout` seconds."""
+        self._require_no_transaction()
         return waiting.wait_commit(self._root, as_commit(self._root, commit), waiting.Pauses(timeout))
 
     def flush_commit(
@@ -158,6 +161,7 @@ class CommitVerbs(Client):
         a later commit instead has answered too. Raises `JobFailed` when a job on the way failed, `TimeoutError` after
         `timeout` seconds, `InvalidArgument` without commits.
         """
+        self._require_no_transaction()
         return flushing.flush_commit(
             self._root,
             [as_commit(self._root, one) for one in commits],
@@ -198,3 +202,7 @@ class CommitVerbs(Client):
         Reading it then raises `CommitForgotten`; garbage collection frees what no other commit has.
         """
         return forgetting.forget_commit(self._root, as_commit(self._root, commit))
+
+    def _require_no_transaction(self) -> None:
+        if self._root.metadata.in_transaction:
+            raise Conflict("waiting inside a transaction would not end: others see nothing of it before it has ended")

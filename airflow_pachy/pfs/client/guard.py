@@ -150,6 +150,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "inspect_repo": FREE,
     "list_repos": FREE,
     "delete_repo": _owns("name"),
+    # Each of the verbs in it is checked.
+    "transaction": FREE,
     # Branches
     "create_branch": _writes("branch") + _reads("head", "provenance"),
     "inspect_branch": _reads("branch"),
