@@ -184,7 +184,11 @@ class Delta(Base):
 
 
 class Pipeline(Base):
-    """A named stage as it was last planned: its spec, its version and what it remembers of processed datums."""
+    """A named stage as it was last planned: its spec, its version and what it remembers of processed datums.
+
+    `state` is "running" or "stopped". `managed` says that the spec was given to `create pipeline`, so that the DAG comes
+    from here; else the DAG file has it. `from_newest` makes the next job pass over what came while it was stopped.
+    """
 
     __tablename__ = "pachy_pipeline"
 
@@ -197,8 +201,24 @@ class Pipeline(Base):
     memory: Mapped[str | None] = mapped_column(long_text())
     state: Mapped[str] = mapped_column(ascii_key(16), default="running")
     reason: Mapped[str | None] = mapped_column(long_text())
+    managed: Mapped[bool] = mapped_column(Boolean(create_constraint=False), default=False)
+    from_newest: Mapped[bool] = mapped_column(Boolean(create_constraint=False), default=False)
     created: Mapped[datetime] = mapped_column(UtcDateTime)
     updated: Mapped[datetime] = mapped_column(UtcDateTime)
+    author: Mapped[str | None] = mapped_column(utf8_key(PRINCIPAL_LENGTH))
+
+
+class PipelineVersion(Base):
+    """What a pipeline was in one of its versions: which code in which image made a file is asked years later."""
+
+    __tablename__ = "pachy_pipeline_version"
+
+    name: Mapped[str] = mapped_column(
+        ascii_key(NAME_LENGTH), ForeignKey("pachy_pipeline.name", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created: Mapped[datetime] = mapped_column(UtcDateTime)
     author: Mapped[str | None] = mapped_column(utf8_key(PRINCIPAL_LENGTH))
 
 
@@ -282,6 +302,22 @@ class DatumSet(Base):
     plan_key: Mapped[str] = mapped_column(ascii_key(250))
     state: Mapped[str] = mapped_column(ascii_key(16))
     attempts: Mapped[int] = mapped_column(default=0)
+
+
+class Egress(Base):
+    """What lies at a target of egress: the last commit of the branch that was copied there whole.
+
+    `id` is a hash of branch and target; `url` is the target without a password.
+    """
+
+    __tablename__ = "pachy_egress"
+
+    id: Mapped[str] = mapped_column(ascii_key(ID_LENGTH), primary_key=True)
+    repo: Mapped[str] = mapped_column(ascii_key(NAME_LENGTH), ForeignKey("pachy_repo.name", ondelete="CASCADE"))
+    branch: Mapped[str] = mapped_column(ascii_key(NAME_LENGTH))
+    url: Mapped[str] = mapped_column(long_text())
+    commit: Mapped[str] = mapped_column(ascii_key(ID_LENGTH))
+    finished: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class StoredObject(Base):

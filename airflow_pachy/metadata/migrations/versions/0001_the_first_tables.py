@@ -92,10 +92,24 @@ def upgrade() -> None:
         sa.Column("memory", long_text(), nullable=True),
         sa.Column("state", ascii_key(16), nullable=False),
         sa.Column("reason", long_text(), nullable=True),
+        sa.Column("managed", sa.Boolean(), nullable=False),
+        sa.Column("from_newest", sa.Boolean(), nullable=False),
         sa.Column("created", UtcDateTime(), nullable=False),
         sa.Column("updated", UtcDateTime(), nullable=False),
         sa.Column("author", utf8_key(250), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_pachy_pipeline")),
+    )
+    op.create_table(
+        "pachy_pipeline_version",
+        sa.Column("name", ascii_key(128), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("spec", sa.JSON(), nullable=False),
+        sa.Column("created", UtcDateTime(), nullable=False),
+        sa.Column("author", utf8_key(250), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["name"], ["pachy_pipeline.name"], name=op.f("fk_pachy_pipeline_version_name"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("name", "version", name=op.f("pk_pachy_pipeline_version")),
     )
     op.create_table(
         "pachy_repo",
@@ -124,6 +138,17 @@ def upgrade() -> None:
     with op.batch_alter_table("pachy_branch", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_pachy_branch_head"), ["head"], unique=False)
 
+    op.create_table(
+        "pachy_egress",
+        sa.Column("id", ascii_key(32), nullable=False),
+        sa.Column("repo", ascii_key(128), nullable=False),
+        sa.Column("branch", ascii_key(128), nullable=False),
+        sa.Column("url", long_text(), nullable=False),
+        sa.Column("commit", ascii_key(32), nullable=False),
+        sa.Column("finished", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(["repo"], ["pachy_repo.name"], name=op.f("fk_pachy_egress_repo"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pachy_egress")),
+    )
     op.create_table(
         "pachy_commit",
         sa.Column("id", ascii_key(32), nullable=False),
@@ -301,7 +326,9 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_pachy_branch_head"))
 
     op.drop_table("pachy_branch")
+    op.drop_table("pachy_egress")
     op.drop_table("pachy_repo")
+    op.drop_table("pachy_pipeline_version")
     op.drop_table("pachy_pipeline")
     with op.batch_alter_table("pachy_removed_tree", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_pachy_removed_tree_removed"))
