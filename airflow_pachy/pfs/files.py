@@ -113,14 +113,15 @@ class Files:
         for child in islice(self.tree.list(path, after=start, reverse=reverse), _checked(limit)):
             yield describe_node(child, self.commit)
 
-    def walk(self, path: str, *, after: str | None, limit: int | None) -> Iterator[FileInfo]:
-        """Everything at and below `path`, depth first, directories before what is in them."""
-        yield from islice(self._walk(path, after), _checked(limit))
+    def walk(self, path: str, *, after: str | None, limit: int | None, reverse: bool = False) -> Iterator[FileInfo]:
+        """Everything at and below `path`, depth first, directories before what is in them; or the reverse of it."""
+        found = self._walk_back(path, after) if reverse else self._walk(path, after)
+        yield from islice(found, _checked(limit))
 
-    def glob(self, pattern: str, *, after: str | None, limit: int | None) -> Iterator[FileInfo]:
+    def glob(self, pattern: str, *, after: str | None, limit: int | None, reverse: bool = False) -> Iterator[FileInfo]:
         """Files and directories that a pattern matches, in path order."""
         start = None if after is None else clean_path(after)
-        for node in islice(self.tree.glob(pattern, after=start), _checked(limit)):
+        for node in islice(self.tree.glob(pattern, after=start, reverse=reverse), _checked(limit)):
             yield describe_node(node, self.commit)
 
     def diff(self, path: str, older: Files) -> Iterator[Diff]:
@@ -155,6 +156,28 @@ class Files:
             for directory in reversed(above):
                 yield describe_node(self.node(directory), self.commit)
             yield describe_entry(entry, self.commit)
+
+    def _walk_back(self, path: str, after: str | None) -> Iterator[FileInfo]:
+        node = self.node(path)
+        if isinstance(node, File):
+            if after is None:
+                yield describe_node(node, self.commit)
+            return
+        last = None if after is None else clean_path(after)
+        if last == path:
+            return
+        before = f"{last}/" if last and isinstance(self.tree.stat(last), Directory) else last
+        # Directories whose contents are being shown: they come when these are through.
+        opened = [] if last is None else [one for one in parents(last) if len(one) > len(path)][::-1]
+        for entry in self.tree.entries(f"{path}/" if path else "", after=before, reverse=True):
+            while opened and not entry.path.startswith(f"{opened[-1]}/"):
+                yield describe_node(self.node(opened.pop()), self.commit)
+            above = [one for one in parents(entry.path) if len(one) > len(path)]
+            opened = above[::-1]
+            yield describe_entry(entry, self.commit)
+        while opened:
+            yield describe_node(self.node(opened.pop()), self.commit)
+        yield describe_node(node, self.commit)
 
     def _not_found(self, path: str) -> PathNotFound:
         directory = next((one for one in parents(path) if self.tree.stat(one) is not None), "")

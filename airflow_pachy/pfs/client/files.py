@@ -166,16 +166,27 @@ class FileVerbs(Client):
         address = as_address(self._root, path)
         return self._files(address).list(address.path or "", after=after, limit=limit, reverse=reverse)
 
-    def walk_file(self, path: str | Address, after: str | None = None, limit: int | None = None) -> Iterator[FileInfo]:
-        """Everything at and below a path, directories before what is in them, beyond the path `after`."""
+    def walk_file(
+        self, path: str | Address, after: str | None = None, limit: int | None = None, reverse: bool = False
+    ) -> Iterator[FileInfo]:
+        """Everything at and below a path, directories before what is in them, beyond the path `after`.
+
+        With `reverse` exactly the other way round, directories after what is in them.
+        """
         address = as_address(self._root, path)
-        return self._files(address).walk(address.path or "", after=after, limit=limit)
+        return self._files(address).walk(address.path or "", after=after, limit=limit, reverse=reverse)
 
     def glob_file(
-        self, commit: CommitLike, pattern: str, after: str | None = None, limit: int | None = None
+        self,
+        commit: CommitLike,
+        pattern: str,
+        after: str | None = None,
+        limit: int | None = None,
+        *,
+        reverse: bool = False,
     ) -> Iterator[FileInfo]:
         """Files and directories that match a pattern, in path order, beyond the path `after`. Raises `InvalidGlob`."""
-        return self._files(as_commit(self._root, commit)).glob(pattern, after=after, limit=limit)
+        return self._files(as_commit(self._root, commit)).glob(pattern, after=after, limit=limit, reverse=reverse)
 
     def file_history(self, path: str | Address, limit: int | None = None) -> Iterator[FileInfo]:
         """What was at a path in each commit that changed it, newest first, back to where it came into being.

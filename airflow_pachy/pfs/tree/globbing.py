@@ -47,6 +47,47 @@ def match_tables(nodes: NodeStore, root: NodeRef, glob: Glob, start: str) -> Ite
             search.seen = part.last
 
 
+def matches_back(
+    nodes: NodeStore, root: NodeRef, glob: Glob, start: str, before: str | None
+) -> Iterator[File | Directory]:
+    """The same in reverse, of what comes before the match `before`: a path, with a slash behind it for a directory."""
+    search = _Search(nodes, root, glob, start)
+    prefix = glob.literal_prefix
+    first, end = max(prefix, start), prefix_end(prefix)
+    if before is not None:
+        end = min(end, before)
+        # Directories above whose files all come later are in no slice.
+        above = {name for name in _ancestors(before.removesuffix("/")) if _is_empty(nodes, root, f"{name}/", end)}
+        yield from reversed([found for found in search.directories(above) if found.path in above])
+    parts = walk(nodes, root, first, end, reverse=True, fold=_one_match_at_most(glob.depth))
+    part = next(parts, None)
+    while part is not None:
+        ahead = next(parts, None)
+        search.seen = "" if ahead is None else _last_key(ahead)
+        if isinstance(part, Slice):
+            for found in reversed(list(search.in_slice(part))):
+                if isinstance(found, Directory):
+                    yield found
+                else:
+                    yield from map(File, reversed(list(entries_of(found))))
+        else:
+            yield from reversed(list(search.directories([_ancestor(part.first, glob.depth or 0)])))
+        part = ahead
+
+
+def _ancestors(path: str) -> list[str]:
+    segments = path.split("/")
+    return ["/".join(segments[:count]) for count in range(1, len(segments))]
+
+
+def _is_empty(nodes: NodeStore, root: NodeRef, start: str, end: str) -> bool:
+    return next(walk(nodes, root, start, end), None) is None
+
+
+def _last_key(part: Slice | Child) -> str:
+    return str(part.leaf.keys[part.end - 1]) if isinstance(part, Slice) else part.last
+
+
 @dataclass(slots=True)
 class _Search:
     """One walk: `seen` is the last path of the part before, whose directories were met already."""

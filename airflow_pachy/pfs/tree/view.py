@@ -12,7 +12,7 @@ from airflow_pachy.pfs.tree.conflicts import ConflictCheck
 from airflow_pachy.pfs.tree.diffing import TreeDiff, diff_tables, diff_trees
 from airflow_pachy.pfs.tree.found import Directory, File
 from airflow_pachy.pfs.tree.glob import compile_glob
-from airflow_pachy.pfs.tree.globbing import match_tables, matches_of
+from airflow_pachy.pfs.tree.globbing import match_tables, matches_back, matches_of
 from airflow_pachy.pfs.tree.listing import children_of
 from airflow_pachy.pfs.tree.merge import apply_changes, iterate_levels
 from airflow_pachy.pfs.tree.node import PAST_EVERY_KEY
@@ -107,7 +107,7 @@ class Tree:
             return
         yield from children_of(self._nodes, self.root, prefix, start, reverse=reverse)
 
-    def glob(self, pattern: str, *, after: str | None = None) -> Iterator[File | Directory]:
+    def glob(self, pattern: str, *, after: str | None = None, reverse: bool = False) -> Iterator[File | Directory]:
         """Files and directories that `pattern` matches, in path order; `after` is a match's path, exclusive.
 
         Raises `InvalidGlob`. See `airflow_pachy.pfs.tree.glob` for the grammar.
@@ -118,8 +118,11 @@ class Tree:
                 yield Directory("", len(self), self.size_bytes)
         elif glob.is_literal:
             found = self.stat(glob.literal_prefix)
-            if found is not None and (after is None or found.path > after):
+            if found is not None and (after is None or (found.path < after if reverse else found.path > after)):
                 yield found
+        elif self.root is not None and reverse:
+            before = None if after is None else f"{after}/" if self._is_directory(after) else after
+            yield from matches_back(self._nodes, self.root, glob, FIRST_PATH, before)
         elif self.root is not None:
             start = FIRST_PATH if after is None else self._following(after)
             yield from matches_of(self._nodes, self.root, glob, start)
@@ -207,14 +210,17 @@ class Tree:
         """Number and bytes of the rows that are attributes of directories, not files."""
         return totals(self._nodes, self.root, "", FIRST_PATH)
 
+    def _is_directory(self, path: str) -> bool:
+        return self.get(path) is None and self.has_prefix(f"{path}/")
+
     def _behind(self, path: str) -> str:
         """The least key after everything at and below `path`."""
-        return f"{path}0" if self.get(path) is None and self.has_prefix(f"{path}/") else f"{path}\0"
+        return f"{path}0" if self._is_directory(path) else f"{path}\0"
 
     def _following(self, path: str) -> str:
         """The least sort key (of a file its path, of a directory its path and a slash) after that of `path`."""
-        return f"{path}/\0" if self.get(path) is None and self.has_prefix(f"{path}/") else f"{path}\0"
+        return f"{path}/\0" if self._is_directory(path) else f"{path}\0"
 
     def _list_before(self, prefix: str, after: str) -> Iterator[File | Directory]:
-        limit = f"{after}/" if self.get(after) is None and self.has_prefix(f"{after}/") else after
+        limit = f"{after}/" if self._is_directory(after) else after
         return children_of(self._nodes, self.root, prefix, prefix or FIRST_PATH, reverse=True, before=limit)
