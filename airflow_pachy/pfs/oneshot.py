@@ -23,6 +23,8 @@ from airflow_pachy.pfs.publish import Seen, add_provenance, ensure_branch, move_
 from airflow_pachy.pfs.root import tree_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy.orm import Session
 
     from airflow_pachy.pfs.address import Address
@@ -47,6 +49,7 @@ class OneShot:
     branch: Address
     edit: Edit
     description: str = ""
+    labels: Mapping[str, str] | None = None
 
     def run(self) -> str | None:
         """Publish and return the commit's id; None if the edit is optional and changed nothing.
@@ -124,6 +127,7 @@ class OneShot:
             author=self.root.principal,
             error=None,
             job=None,
+            labels=dict(self.labels) if self.labels else None,
             provenance=start.provenance,
         )
 

@@ -16,6 +16,7 @@ from sqlalchemy import func, insert, select
 from airflow_pachy.errors import CommitFinished
 from airflow_pachy.metadata.models import Commit, Delta
 from airflow_pachy.pfs.deltas import read_delta, write_delta
+from airflow_pachy.pfs.labels import merged_labels
 from airflow_pachy.pfs.layered import LayeredStore
 from airflow_pachy.pfs.lookups import find_commit_by_id
 from airflow_pachy.pfs.overlay import Overlay
@@ -23,7 +24,7 @@ from airflow_pachy.pfs.publish import utc_now
 from airflow_pachy.pfs.tree import NodeRef, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy.orm import Session
 
@@ -74,8 +75,8 @@ class OpenCommits:
             self._catch_up(view, keys)
             return view.files.tree()
 
-    def write(self, commit: Commit, edit: Edit) -> None:
-        """Add the changes of `edit` as one batch, all visible at once.
+    def write(self, commit: Commit, edit: Edit, labels: Mapping[str, str] | None = None) -> None:
+        """Add the changes of `edit` as one batch, all visible at once, and these labels to those of the commit.
 
         Raises `PathConflict`, `CommitFinished`. Writers race for the next number a few times; then one takes
         the commit's lock first and computes its batch under it, so that nobody starves.
@@ -88,14 +89,14 @@ class OpenCommits:
                     keys = _keys_after(session, commit.id, view.sequence)
                 batch = self._prepare(view, keys, commit, edit)
                 with self._root.metadata.session() as session:
-                    landed = _land(session, commit.id, view.sequence, batch.key)
+                    landed = _land(session, commit.id, view.sequence, batch.key, labels)
                 if landed:
                     self._keep(view, batch)
                     return
             with self._root.metadata.session() as session:
                 lock_open(session, commit.id)
                 batch = self._prepare(view, _keys_after(session, commit.id, view.sequence), commit, edit)
-                _land(session, commit.id, view.sequence, batch.key)
+                _land(session, commit.id, view.sequence, batch.key, labels)
             self._keep(view, batch)
 
     def forget(self, commit_id: str) -> None:
@@ -174,12 +175,14 @@ def _keys_after(session: Session, commit_id: str, sequence: int) -> list[tuple[i
     return [(number, key) for number, key in session.execute(query.order_by(Delta.sequence))]
 
 
-def _land(session: Session, commit_id: str, sequence: int, key: str | None) -> bool:
+def _land(session: Session, commit_id: str, sequence: int, key: str | None, labels: Mapping[str, str] | None) -> bool:
     row = lock_open(session, commit_id)
+    if key is not None and last_sequence(session, commit_id) != sequence:
+        return False
+    if labels:
+        row.labels = merged_labels(row.labels, labels)
     if key is None:
         return True
-    if last_sequence(session, commit_id) != sequence:
-        return False
     session.execute(insert(Delta).values(commit=commit_id, sequence=sequence + 1, key=key))
     row.heartbeat = utc_now()
     return True
