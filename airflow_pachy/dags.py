@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.asset import BaseAsset
 
     from airflow_pachy.pipelines import PipelineSpec
-    from airflow_pachy.pipelines.resources import Resources
 
 __all__ = ["load_pipelines", "pipeline_dag"]
-
-SUFFIXES = (".json", ".yaml", ".yml")
 
 
 def load_pipelines(folder: str | Path, **arguments: Any) -> dict[str, DAG]:
@@ -35,6 +32,7 @@ def load_pipelines(folder: str | Path, **arguments: Any) -> dict[str, DAG]:
     `arguments` are those of `pipeline_dag`. Raises `InvalidSpec` naming file and pipeline, `FileNotFoundError`.
     """
     from airflow_pachy.pipelines import PipelineSpec
+    from airflow_pachy.pipelines.reading.sources import SUFFIXES
 
     place = Path(folder)
     if not place.exists():
@@ -80,38 +78,10 @@ def pipeline_dag(
 
 
 def stage_arguments(spec: PipelineSpec) -> dict[str, Any]:
-    """A pipeline spec as arguments of `DatumMapOperator`. Raises `InvalidSpec` for what a stage does not have."""
-    transform = spec.transform
-    if transform.user:
-        raise InvalidSpec(
-            f"pipeline {spec.name!r}: transform.user names a user of the image, which Kubernetes cannot; "
-            "set USER in the image, or container_security_context in the stage's pod"
-        )
-    return {
-        "pipeline": spec.name,
-        "input": spec.input.to_spec(),
-        "output": spec.output,
-        "image": transform.image,
-        "cmds": list(transform.cmd),
-        "stdin": list(transform.stdin),
-        "env_vars": dict(transform.env),
-        "secrets": [secret.model_dump(exclude_none=True) for secret in transform.secrets],
-        "accept_return_codes": list(transform.accept_return_code),
-        "err_cmd": list(transform.err_cmd),
-        "err_stdin": list(transform.err_stdin),
-        "working_dir": transform.working_dir,
-        "container_resources": _resources(spec),
-        "datum_tries": spec.datum_tries,
-        "datum_timeout": spec.datum_timeout,
-        "job_timeout": spec.job_timeout,
-        "datum_set": spec.datum_set_spec,
-        "parallelism": spec.parallelism_spec.constant,
-        "on_collision": spec.on_collision,
-        "reprocess": spec.reprocess_spec == "every_job",
-        "code_version": spec.code_version,
-        "enable_stats": spec.enable_stats,
-        "pod": {"image_pull_secrets": list(transform.image_pull_secrets)} if transform.image_pull_secrets else {},
-    }
+    """A pipeline spec as arguments of `DatumMapOperator`."""
+    from airflow_pachy.pipelines.reading import operator_arguments
+
+    return operator_arguments(spec)
 
 
 def _single(spec: PipelineSpec | Mapping[str, Any] | str | Path) -> PipelineSpec:
@@ -134,21 +104,9 @@ def _any_input(spec: PipelineSpec, pfs_conn_id: str) -> BaseAsset | None:
     from airflow_pachy.assets import pfs_asset
 
     # A pinned commit never changes, so it starts nothing.
-    branches = dict.fromkeys(f"{leaf.repo}@{leaf.branch}" for leaf in spec.input.leaves() if leaf.commit is None)
+    starting = [leaf for leaf in spec.input.leaves() if leaf.commit is None and leaf.trigger is not False]
+    branches = dict.fromkeys(f"{leaf.repo}@{leaf.branch}" for leaf in starting)
     assets = [pfs_asset(branch, conn_id=pfs_conn_id) for branch in branches]
     if len(assets) <= 1:
         return assets[0] if assets else None
     return AssetAny(*assets)
-
-
-def _resources(spec: PipelineSpec) -> dict[str, dict[str, str]] | None:
-    sides = {"requests": spec.resource_requests, "limits": spec.resource_limits}
-    found = {side: _amounts(resources) for side, resources in sides.items() if resources is not None}
-    return found or None
-
-
-def _amounts(resources: Resources) -> dict[str, str]:
-    named = {"cpu": resources.cpu, "memory": resources.memory, "ephemeral-storage": resources.disk}
-    if resources.gpu is not None:
-        named[resources.gpu.type] = str(resources.gpu.number)
-    return {name: amount for name, amount in named.items() if amount is not None}

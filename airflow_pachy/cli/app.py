@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from airflow_pachy.cli import access, branches, commits, config, database, datums, file_reads, file_writes, jobs, repos
+from airflow_pachy.cli import (
+    access,
+    branches,
+    commits,
+    config,
+    database,
+    datums,
+    file_reads,
+    file_writes,
+    jobs,
+    pipelines,
+    repos,
+)
 from airflow_pachy.cli.session import Session
 from airflow_pachy.errors import PachyError
 
@@ -53,6 +65,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "wait": ("Wait until a commit is finished.", {"commit": commits.wait}),
     "subscribe": ("Print commits of a branch as they appear.", {"commit": commits.subscribe}),
     "stop": ("Stop a job.", {"job": jobs.stop}),
+    "validate": ("Say what becomes of a pipeline spec.", {"pipeline": pipelines.validate}),
     "put": ("Put files, directories, URLs or standard input into a repo.", {"file": file_writes.put}),
     "get": ("Read a file, or download a directory.", {"file": file_reads.get}),
     "glob": ("List files and directories by pattern.", {"file": file_reads.glob}),
@@ -63,7 +76,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "db": ("Look after the metadata database.", {"upgrade": database.upgrade}),
 }
 _GC_THRESHOLD = 100_000
-NOUNS = {"repo", "branch", "commit", "file", "job", "datum"}
+NOUNS = {"repo", "branch", "commit", "file", "job", "datum", "pipeline"}
 
 
 class VerbGroup(click.Group):

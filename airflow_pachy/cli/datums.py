@@ -11,10 +11,11 @@ from airflow_pachy.cli import human
 from airflow_pachy.cli.command import after_option, command, json_option, limit_option
 from airflow_pachy.cli.jobs import job_id
 from airflow_pachy.cli.output import print_fields, print_json, print_list
+from airflow_pachy.cli.pipelines import DRY_RUN_COLUMNS, dry_run, inputs_of, spec_options
 from airflow_pachy.errors import DatumNotFound, InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from airflow_pachy.cli.session import Session
     from airflow_pachy.pfs import Pfs
@@ -29,8 +30,12 @@ _ID_LENGTH = 32
     "pachy list datum edges@master                   # of the job that made this commit",
     "pachy list datum 6f1c0a4be0d54f7d9a1c3de1f0b7a9c2 --state failed",
     "pachy list datum edges@master --limit 100 --json",
+    "pachy list datum -f edges.json                  # those a pipeline would have now, without running it",
+    'pachy list datum --input \'{"pfs": {"repo": "images", "glob": "/*"}}\'',
 )
-@click.argument("job")
+@click.argument("job", required=False)
+@spec_options(required=False)
+@click.option("--input", "input_", metavar="JSON", help="An input as in a spec.")
 @click.option(
     "--state",
     type=click.Choice(["pending", "success", "skipped", "failed", "recovered"]),
@@ -40,12 +45,32 @@ _ID_LENGTH = 32
 @limit_option
 @after_option("cursor")
 def list_(
-    session: Session, *, job: str, state: JobDatumState | None, as_json: bool, limit: int | None, after: str | None
+    session: Session,
+    *,
+    job: str | None,
+    files: Sequence[str],
+    args: Sequence[str],
+    defaults: Sequence[str],
+    input_: str | None,
+    state: JobDatumState | None,
+    as_json: bool,
+    limit: int | None,
+    after: str | None,
 ) -> None:
     """List the datums of a job, and why each of them ran or was skipped. The job is named by id or by its commit.
 
     With --json each datum has a "cursor", which --after takes.
+
+    With -f or --input it lists what a pipeline would find now at the heads of its branches, without running it.
     """
+    if (job is not None) + bool(files) + (input_ is not None) != 1:
+        raise click.UsageError("Name a job, or a spec with -f, or an input with --input; one of them.")
+    if job is None:
+        if state or after:
+            raise click.UsageError("--state and --after are for the datums of a job.")
+        things = inputs_of(files, args, defaults, input_)
+        print_list(dry_run(session.pfs, things), DRY_RUN_COLUMNS, as_json=as_json, limit=limit)
+        return
     from airflow_pachy.pipelines import list_job_datums
 
     datums = list_job_datums(session.pfs, job_id(session.pfs, job), state=state, after=after, limit=limit)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
@@ -31,9 +32,11 @@ class SpecModel(BaseModel):
         names = set(cls.model_fields)
         for name in value:
             if name in cls.refused and not _is_default(value[name]):
-                raise ValueError(f"field {name!r} is not supported: {cls.refused[name]}")
+                raise ValueError(f"{name!r} is not supported: {cls.refused[name]}")
             if name not in names and name not in cls.refused:
-                raise ValueError(f"unknown field {name!r}; known here: {', '.join(sorted(names))}")
+                near = get_close_matches(str(name), names, n=1)
+                hint = f", did you mean {near[0]!r}?" if near else f"; known here: {', '.join(sorted(names))}"
+                raise ValueError(f"unknown field {name!r}{hint}")
         return {name: item for name, item in value.items() if name not in cls.refused}
 
 

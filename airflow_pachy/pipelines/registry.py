@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from airflow_pachy.errors import AlreadyExists
 from airflow_pachy.metadata.models import BranchProvenance, Pipeline, Repo
 from airflow_pachy.pipelines.datums import DatumIdentity
+from airflow_pachy.pipelines.inputs.fed import make_own_sources
 
 if TYPE_CHECKING:
     from airflow_pachy.pfs.client import Pfs
@@ -34,6 +35,7 @@ def register_pipeline(pfs: Pfs, spec: PipelineSpec, author: str | None) -> Regis
 
     Raises `BranchNotFound` or `RepoNotFound` for an input that does not exist, `InvalidArgument` for a circle.
     """
+    make_own_sources(pfs, spec.input)
     _make_output(pfs, spec)
     try:
         return _record(pfs, spec, author)
@@ -42,18 +44,27 @@ def register_pipeline(pfs: Pfs, spec: PipelineSpec, author: str | None) -> Regis
         return _record(pfs, spec, author)
 
 
+def known_identity(pfs: Pfs, spec: PipelineSpec) -> DatumIdentity | None:
+    """What the datums of a pipeline are identified by; None if it was never registered."""
+    with pfs.metadata.reader() as session:
+        row = session.get(Pipeline, spec.name)
+        return DatumIdentity(row.name, row.salt, spec.code_version) if row is not None else None
+
+
 def _record(pfs: Pfs, spec: PipelineSpec, author: str | None) -> RegisteredPipeline:
     document = spec.to_spec()
     now = datetime.now(UTC)
     with pfs.metadata.session() as session:
         row = session.get(Pipeline, spec.name, with_for_update=True)
         if row is None:
-            row = Pipeline(name=spec.name, version=1, salt=secrets.token_hex(16), created=now, author=author)
+            salt = spec.salt or secrets.token_hex(16)
+            row = Pipeline(name=spec.name, version=1, salt=salt, created=now, author=author)
             session.add(row)
         elif row.spec != document:
             row.version += 1
         if row.spec != document:
             row.spec, row.updated = document, now
+            row.salt = spec.salt or row.salt
             row.output_repo, row.output_branch = spec.output_repo, spec.output_branch
         session.flush()
         return RegisteredPipeline(row.name, row.version, DatumIdentity(row.name, row.salt, spec.code_version))

@@ -1,77 +1,59 @@
 """The pipeline spec: everything that says what a pipeline computes and how, checked when it is read.
 
-It accepts the forms that Pachyderm 1.7 to 2.x share; what is unknown or not supported is refused by name, with
-the alternative where there is one. Three fields are ours: `output_repo` (Pachyderm always uses the
-pipeline's name), `on_collision` and `code_version`.
+It accepts the specs of every Pachyderm version (`airflow_pachy.pipelines.reading` brings them into one form); what is
+unknown or cannot be done is refused by name, with the alternative. Three fields are ours: `output_repo` (Pachyderm
+always uses the pipeline's name), `on_collision` and `code_version`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path  # noqa: TC003 - pydantic reads annotations at run time
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads annotations at run time
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from airflow_pachy.errors import InvalidSpec
-from airflow_pachy.pipelines.documents import read_documents
-from airflow_pachy.pipelines.inputs import InputField  # noqa: TC001 - pydantic reads annotations at run time
+from airflow_pachy.pipelines.egress.target import EgressTarget  # noqa: TC001 - pydantic reads annotations at run time
+from airflow_pachy.pipelines.inputs import InputField, NoInput
 from airflow_pachy.pipelines.models import Duration, SpecModel, nulls_dropped
+from airflow_pachy.pipelines.reading.canonical import asks_for_nothing, canonical
+from airflow_pachy.pipelines.reading.document import Document
+from airflow_pachy.pipelines.reading.fields import Treatment, fields_below
+from airflow_pachy.pipelines.reading.patches import merge_patch
+from airflow_pachy.pipelines.reading.sources import read_documents
+from airflow_pachy.pipelines.reading.versions import complete_inputs, modern
 from airflow_pachy.pipelines.resources import ParallelismSpec, Resources
+from airflow_pachy.pipelines.scheduling import PodMetadata, PodPatch, PodSpecPatch, SchedulingSpec, Toleration
 from airflow_pachy.pipelines.sets import DatumSetSpec
 from airflow_pachy.pipelines.transform import Transform  # noqa: TC001 - pydantic reads annotations at run time
+from airflow_pachy.pipelines.workload import Service, Spout  # noqa: TC001 - as above
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_pachy.pipelines.reading.sources import SpecSource
 
 OnCollision = Literal["error", "append", "overwrite"]
-
-REFUSED: Mapping[str, str] = {
-    "autoscaling": "pods exist only while there are datums to run",
-    "cache_size": "the worker sizes its own cache",
-    "cron": "give the DAG a schedule",
-    "determined": "call Determined from the code itself",
-    "egress": "add a PfsEgressOperator after the pipeline",
-    "framework": "remove it",
-    "gc_percent": "remove it",
-    "googleapis": "remove it",
-    "hashtree_spec": "trees split themselves here",
-    "incremental": "datums that were processed before are skipped anyway; for appending use on_collision: append",
-    "inputs": "the form before 1.4; write 'input' with a glob",
-    "max_queue_size": "the worker stages one datum ahead",
-    "maximum_expected_uptime": "use job_timeout",
-    "metadata": "pass labels and annotations to the operator's 'pod' argument",
-    "pod_patch": "pass it to the operator's 'pod' argument",
-    "pod_spec": "pass it to the operator's 'pod' argument",
-    "s3_out": "write files to /pfs/out",
-    "salt": "each pipeline gets its own; to run everything again use reprocess",
-    "scale_down_threshold": "pods exist only while there are datums to run",
-    "scheduling_spec": "pass node_selector and priority_class_name to the operator's 'pod' argument",
-    "service": "run it as a Kubernetes Deployment",
-    "sidecar_image": "configure the helper image on the connection",
-    "sidecar_resource_limits": "configure the helper's resources on the connection",
-    "sidecar_resource_requests": "configure the helper's resources on the connection",
-    "spec_commit": "only export writes it; remove it",
-    "spout": "let a task of a scheduled DAG put the files",
-    "standby": "pods exist only while there are datums to run",
-    "tf_job": "call it from the code itself",
-    "tolerations": "pass tolerations to the operator's 'pod' argument",
-}
 
 
 class PipelineName(SpecModel):
     """The `pipeline` object of a spec."""
 
-    refused: ClassVar[Mapping[str, str]] = {"project": "there are no projects here; put the project into the name"}
-
     name: str = Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_-]+$")
 
 
 class PipelineSpec(SpecModel):
-    """One pipeline. Immutable; `to_spec()` is its JSON form, which `parse` reads back."""
+    """One pipeline. Immutable; `to_spec()` is its JSON form, which `parse` reads back.
 
-    refused: ClassVar[Mapping[str, str]] = REFUSED
+    A spout has no input. `reprocess` is a wish about one update, not a property of the pipeline, so it is not in
+    `to_spec()`.
+    """
+
+    refused: ClassVar[Mapping[str, str]] = fields_below("", Treatment.REFUSED)
 
     pipeline: PipelineName
     transform: Transform
-    input: InputField
+    input: InputField = NoInput()
     description: str = ""
     output_branch: str = "master"
     output_repo: str = ""
@@ -80,12 +62,25 @@ class PipelineSpec(SpecModel):
     job_timeout: Duration | None = None
     resource_requests: Resources | None = None
     resource_limits: Resources | None = None
+    sidecar_resource_requests: Resources | None = None
+    sidecar_resource_limits: Resources | None = None
     parallelism_spec: ParallelismSpec = ParallelismSpec()
     datum_set_spec: DatumSetSpec = DatumSetSpec()
+    scheduling_spec: SchedulingSpec = SchedulingSpec()
+    tolerations: tuple[Toleration, ...] = ()
+    metadata: PodMetadata = PodMetadata()
+    pod_spec: PodSpecPatch = Field(default_factory=dict)
+    pod_patch: PodPatch = ()
     enable_stats: bool = True
     reprocess_spec: Literal["until_success", "every_job"] = "until_success"
+    incremental: bool = False
+    egress: EgressTarget | None = None
+    service: Service | None = None
+    spout: Spout | None = None
+    salt: str = ""
     on_collision: OnCollision = "error"
     code_version: str | None = None
+    reprocess: bool = Field(default=False, exclude=True)
 
     @property
     def name(self) -> str:
@@ -98,34 +93,49 @@ class PipelineSpec(SpecModel):
         return f"{self.output_repo}@{self.output_branch}"
 
     @classmethod
-    def parse(cls, source: str | bytes | Mapping[str, Any] | Path) -> list[Self]:
-        """Every pipeline of a JSON or YAML text, a file, or an already decoded document.
+    def parse(
+        cls,
+        source: SpecSource,
+        *,
+        arguments: Mapping[str, str] | None = None,
+        defaults: Iterable[Mapping[str, Any] | Document] = (),
+    ) -> list[Self]:
+        """Every pipeline of a JSON, YAML or Jsonnet text, of a file, or of an already decoded document.
 
-        Raises `InvalidSpec`, which names the pipeline and the field, and `FileNotFoundError`.
+        `arguments` are those of a Jsonnet template. Each of `defaults` is merged beneath the spec (RFC 7396), later
+        ones over earlier ones: those of the cluster, then those of the project.
+        Raises `InvalidSpec`, which names file, line, pipeline and field, and `FileNotFoundError`.
         """
-        documents, origin = read_documents(source)
-        return [cls.from_dict(document, origin=origin) for document in documents]
+        beneath = list(defaults)
+        return [cls.from_document(document, beneath) for document in read_documents(source, arguments)]
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], *, origin: str = "pipeline spec") -> Self:
         """One pipeline from its decoded document; `origin` is where it came from, for errors."""
+        return cls.from_document(Document(document, origin))
+
+    @classmethod
+    def from_document(cls, document: Document, defaults: Iterable[Mapping[str, Any] | Document] = ()) -> Self:
+        """One pipeline from a document that knows its places. Raises `InvalidSpec` with all problems, one per line."""
+        read = canonical(document)
+        problems = list(read.problems)
         try:
-            return cls.model_validate(nulls_dropped(document))
+            value = modern(read.document.value, read.findings)
+            for default in reversed(list(defaults)):
+                value = merge_patch(_default_value(default), value)
+            spec = cls.model_validate(nulls_dropped(complete_inputs(value)))
+            if not problems:
+                return spec
         except ValidationError as error:
-            raise InvalidSpec(describe_errors(error, f"{origin}, {_label(document)}")) from error
+            # What is refused is left out before, so what the models find is in addition to it.
+            problems += describe_errors(error, read.document)
+        except ValueError as error:
+            problems.append(read.document.error((), str(error)))
+        raise InvalidSpec("\n".join(problems))
 
     def to_spec(self) -> dict[str, Any]:
         """The spec as plain JSON, without defaults."""
         return self.model_dump(mode="json", exclude_defaults=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older_names(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping) or "chunk_spec" not in value:
-            return value
-        if value.get("datum_set_spec"):
-            raise ValueError("chunk_spec is the older name of datum_set_spec; keep only one of them")
-        return {("datum_set_spec" if name == "chunk_spec" else name): item for name, item in value.items()}
 
     @field_validator("output_branch", mode="before")
     @classmethod
@@ -142,33 +152,50 @@ class PipelineSpec(SpecModel):
     def _no_reprocess_spec(cls, value: Any) -> Any:
         return value or "until_success"
 
-    @field_validator("datum_timeout", "job_timeout", mode="before")
+    @field_validator("datum_timeout", "job_timeout", "egress", "service", mode="before")
     @classmethod
-    def _no_timeout(cls, value: Any) -> Any:
-        return value or None
+    def _nothing_is_unset(cls, value: Any) -> Any:
+        # A spout is not among them: an empty object is a spout.
+        return None if asks_for_nothing(value) else value
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _no_input_at_all(cls, value: Any) -> Any:
+        return NoInput() if value == {} else value
 
     @model_validator(mode="after")
     def _hang_together(self) -> Self:
         if not self.output_repo:
             object.__setattr__(self, "output_repo", self.pipeline.name)
+        self._check_kind()
         self.input.check_names()
         for leaf in self.input.leaves():
             if (leaf.repo, leaf.branch) == (self.output_repo, self.output_branch):
                 raise ValueError(f"input {leaf.name!r} reads {self.output}, which the pipeline itself writes")
         return self
 
+    def _check_kind(self) -> None:
+        nothing = isinstance(self.input, NoInput)
+        if self.spout is not None and (not nothing or self.service is not None):
+            other = "service" if nothing else "input"
+            raise ValueError(f"a spout produces by itself, so it has no {other!r}; drop one of them")
+        if self.spout is None and nothing:
+            raise ValueError("input: required, unless the pipeline is a spout")
+        if self.service is not None and self.egress is not None:
+            raise ValueError("a service makes no commits that egress could copy; drop one of them")
 
-def describe_errors(error: ValidationError, subject: str) -> str:
-    """All problems of a validation as `subject: field: what is wrong`, one per line."""
+
+def describe_errors(error: ValidationError, document: Document) -> list[str]:
+    """All problems of a validation, each as one line with file, line, pipeline and field."""
     lines = []
-    for problem in error.errors(include_url=False):
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{subject}: {where}: {message}" if where else f"{subject}: {message}")
-    return "\n".join(lines)
+    for problem in error.errors(include_url=False, include_input=False):
+        path = tuple(part for part in problem["loc"] if part != "members")
+        lines.append(document.error(path, problem["msg"].removeprefix("Value error, ")))
+    return lines
 
 
-def _label(document: Any) -> str:
-    pipeline = document.get("pipeline") if isinstance(document, Mapping) else None
-    name = pipeline.get("name") if isinstance(pipeline, Mapping) else None
-    return f"pipeline {name!r}" if name else "a pipeline without a name"
+def _default_value(default: Mapping[str, Any] | Document) -> dict[str, Any]:
+    read = canonical(default if isinstance(default, Document) else Document(default, "defaults"))
+    if read.problems:
+        raise InvalidSpec("\n".join(read.problems))
+    return modern(read.document.value, read.findings)

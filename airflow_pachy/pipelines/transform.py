@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads annotations at run time
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from airflow_pachy.pipelines.models import SpecModel
+from airflow_pachy.pipelines.reading.fields import Treatment, fields_below
 
 CMDS_REQUIRED = (
     "cmds is required: the image's entrypoint cannot be known outside Kubernetes, where our shim starts the code, "
@@ -35,17 +37,13 @@ class SecretMount(SpecModel):
 
 
 class Transform(SpecModel):
-    """What to run: `cmd` is an argv executed without a shell, `stdin` are lines fed to it."""
+    """What to run: `cmd` is an argv executed without a shell, `stdin` are lines fed to it.
 
-    refused: ClassVar[Mapping[str, str]] = {
-        "dockerfile": "build the image before and name it in 'image'",
-        "build": "build the image before and name it in 'image'",
-        "python_build": "build the image before and name it in 'image'",
-        "memory_volume": "pass a pod with a memory emptyDir to the operator's 'pod' argument",
-        "datum_batching": "let each datum cover more, with a glob that matches directories",
-        "debug": "the worker's log level is Airflow's own",
-        "overwrite": "set on_collision: overwrite on the pipeline",
-    }
+    `user` is a numeric user id, with or without `:group`, or root; `memory_volume` puts a file system in memory
+    at /dev/shm.
+    """
+
+    refused: ClassVar[Mapping[str, str]] = fields_below("transform", Treatment.REFUSED)
 
     image: str = ""
     cmd: tuple[str, ...] = ()
@@ -58,6 +56,20 @@ class Transform(SpecModel):
     user: str | None = None
     working_dir: str | None = None
     image_pull_secrets: tuple[str, ...] = ()
+    memory_volume: bool = False
+
+    @field_validator("user", mode="before")
+    @classmethod
+    def _kubernetes_knows_numbers(cls, value: Any) -> Any:
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not text or not isinstance(text, str):
+            return text or None
+        if text != "root" and not re.fullmatch(r"\d+(:\d+)?", text):
+            raise ValueError(
+                f"{text!r} is a name, which only the image can resolve, and Kubernetes does not ask it: write the "
+                "numeric id (`docker run IMAGE id -u NAME` prints it), or set USER in the Dockerfile and leave this out"
+            )
+        return "0" if text == "root" else text
 
     @model_validator(mode="after")
     def _there_is_something_to_run(self) -> Self:

@@ -10,7 +10,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, ValidationError
+from pydantic_core import InitErrorDetails
 
 from airflow_pachy.pipelines.models import SpecModel
 
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
 AnyInput = TypeVar("AnyInput", bound="Input")
 
 KINDS: dict[str, type[Input]] = {}
-
-REFUSED_KINDS: Mapping[str, str] = {
-    "join": "use a cross and let the code skip pairs that do not belong together",
-    "group": "put the files of one group into a directory and use a glob that matches the directories",
-    "cron": "give the DAG a schedule; Airflow's timetables do what a cron input did",
-    "git": "put the checkout into a repo, for example with a task that clones and calls `pachy put file -r`",
-}
 
 
 class Input(SpecModel):
@@ -95,11 +89,28 @@ def parse_input(value: Any) -> Input:
             f"an input has exactly one kind ({kinds}), found {found}; combine several with 'cross' or 'union'"
         )
     ((kind, content),) = body.items()
-    if kind in REFUSED_KINDS:
-        raise ValueError(f"input kind {kind!r} is not supported: {REFUSED_KINDS[kind]}")
     if kind not in KINDS:
         raise ValueError(f"unknown input kind {kind!r}; known: {', '.join(KINDS)}")
-    return KINDS[kind].model_validate(content)
+    try:
+        return KINDS[kind].model_validate(content)
+    except ValidationError as error:
+        raise _below(kind, error) from error
+
+
+def _below(kind: str, error: ValidationError) -> ValidationError:
+    """The same problems, with the kind in their paths: pydantic merges them into those of the whole spec."""
+    return ValidationError.from_exception_data(
+        error.title,
+        [
+            InitErrorDetails(
+                type=problem["type"],
+                loc=(kind, *problem["loc"]),
+                input=problem["input"],
+                ctx=problem.get("ctx", {}),
+            )
+            for problem in error.errors(include_url=False)
+        ],
+    )
 
 
 InputField = Annotated[Input, PlainValidator(parse_input), PlainSerializer(lambda node: node.to_spec())]

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from airflow_pachy.pfs.tree import File
 from airflow_pachy.pfs.tree.glob import compile_glob
+from airflow_pachy.pfs.triggers import Trigger
 from airflow_pachy.pipelines.inputs.base import Input, input_kind
-from airflow_pachy.pipelines.inputs.sources import DatumInput, InputChanges, identity_token
+from airflow_pachy.pipelines.inputs.sources import Captures, DatumInput, InputChanges, identity_token
 
 if TYPE_CHECKING:
     from airflow_pachy.pfs.tree import Directory
     from airflow_pachy.pipelines.inputs.sources import Order, Source, SourceKey, Sources
+
+InputTrigger = bool | dict[str, Any]
+"""Whether commits start the pipeline, or a branch trigger as `airflow_pachy.pfs.triggers.Trigger` reads it."""
 
 _ONE_PROJECT = "there are no projects here; repos have one flat name space, so prefix the repo's name instead"
 
 
 @input_kind("pfs", "atom")
 class PfsInput(Input):
-    """Paths of `repo@branch` (or of one pinned `commit`) that match `glob`, each a datum seen at `/pfs/<name>`."""
+    """Paths of `repo@branch` (or of one pinned `commit`) that match `glob`, each a datum seen at `/pfs/<name>`.
+
+    `join_on` and `group_by` are for joins and groups around it: `$1` is what the glob's first group matched. With
+    `trigger=False` commits of the branch do not start the pipeline; a mapping says when `branch` follows another one.
+    """
 
     refused: ClassVar[Mapping[str, str]] = {
         "project": _ONE_PROJECT,
         "repo_type": "only user repos are readable as inputs",
-        "trigger": "put the trigger on a branch with `pachy create branch --trigger` and read that branch",
-        "s3": "files are always under /pfs here; read them from there",
-        "join_on": "joins are not supported; use a cross",
-        "outer_join": "joins are not supported; use a cross",
-        "group_by": "groups are not supported; use a glob that matches directories",
         "from_commit": "datums that were processed before are skipped anyway",
     }
 
@@ -41,6 +46,11 @@ class PfsInput(Input):
     commit: str | None = None
     lazy: bool = False
     empty_files: bool = False
+    join_on: str = ""
+    outer_join: bool = False
+    group_by: str = ""
+    s3: bool = False
+    trigger: InputTrigger = True
 
     @model_validator(mode="before")
     @classmethod
@@ -56,6 +66,35 @@ class PfsInput(Input):
     def _glob_must_parse(cls, value: str) -> str:
         compile_glob(value)
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _s3_is_the_whole_repo(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not value.get("s3"):
+            return value
+        if value.get("glob") not in (None, "", "/") or value.get("lazy") or value.get("empty_files"):
+            raise ValueError("an s3 input is the whole repo: its glob is '/', and it is neither lazy nor empty_files")
+        return {**value, "glob": "/"}
+
+    @field_validator("trigger", mode="before")
+    @classmethod
+    def _trigger_has_a_meaning(cls, value: Any) -> Any:
+        if value is None:
+            return True
+        return Trigger.of(value).to_dict() if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _templates_fit_the_glob(self) -> Self:
+        glob = compile_glob(self.glob)
+        for name, template in (("join_on", self.join_on), ("group_by", self.group_by)):
+            highest = max(map(int, re.findall(r"\$\{?(\d+)", template.replace("$$", ""))), default=0)
+            # A glob that is a template itself is a plain word until it is rendered.
+            if highest > glob.regex.groups and not glob.is_literal:
+                raise ValueError(
+                    f"{name} {template!r} uses group {highest}, but the glob {self.glob!r} has {glob.regex.groups}: "
+                    "put ( ) around the part of the pattern that is meant, as in '/(*).csv'"
+                )
+        return self
 
     @field_validator("branch", mode="before")
     @classmethod
@@ -83,6 +122,11 @@ class PfsInput(Input):
     def source(self) -> SourceKey:
         """Which commit it reads, as `Sources` knows it."""
         return (self.repo, self.branch, self.commit)
+
+    @cached_property
+    def captures(self) -> Captures | None:
+        """The templates of joins and groups, if it has any."""
+        return Captures(self.glob, self.join_on, self.group_by) if self.join_on or self.group_by else None
 
     @property
     def may_repeat(self) -> bool:
@@ -171,6 +215,7 @@ class PfsInput(Input):
             self.lazy,
             self.empty_files,
             token,
+            self.captures,
         )
 
     def to_spec(self) -> dict[str, Any]:

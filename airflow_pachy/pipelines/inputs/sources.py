@@ -7,7 +7,7 @@ is found and then only concatenated, however many datums of a cross share it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,14 @@ class Sources:
     by_leaf: Mapping[SourceKey, Source]
 
 
+class Captures(NamedTuple):
+    """What joins and groups take from an input's paths: templates such as `$1`, filled from the groups of its glob."""
+
+    glob: str
+    join_on: str = ""
+    group_by: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class DatumInput:
     """One input of one datum: everything under `path` (`""` is the whole repo) of a commit, and its content hash."""
@@ -48,6 +56,7 @@ class DatumInput:
     lazy: bool = False
     empty_files: bool = False
     token: bytes = field(default=b"", repr=False, compare=False)
+    captures: Captures | None = field(default=None, repr=False, compare=False)
 
 
 def identity_token(name: bytes, path: str, content_hash: bytes) -> bytes:
