@@ -22,6 +22,7 @@
     ├── StoreUnfit                               the store lacks something that we rely on
     ├── SchemaMismatch                           the metadata tables are older or newer than the code
     ├── Corrupt                                  stored bytes are not what their name says
+    ├── PipelineStopped                          a job was asked of a pipeline that is stopped
     ├── NothingNew                               no input has a commit that the pipeline has not read
     └── JobFailed
         └── DatumFailed
@@ -173,6 +174,10 @@ class SchemaMismatch(PachyError):
 
 class Corrupt(PachyError):
     """Stored bytes do not match the hash or the format that names them."""
+
+
+class PipelineStopped(PachyError):
+    """A job was asked of a pipeline that somebody has stopped."""
 
 
 class NothingNew(PachyError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator
 
-from airflow_pachy.errors import NothingNew
+from airflow_pachy.errors import NothingNew, PipelineStopped
 from airflow_pachy.hooks.airflow_errors import AirflowFailException, AirflowSkipException
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
 from airflow_pachy.operators.chaining import commits_by_hand, reads_in_order, start_next_run
@@ -111,7 +111,7 @@ class PlanOperator(BaseOperator):
 
         try:
             return plan_job(pfs, self._request(spec, context))
-        except NothingNew as nothing:
+        except (NothingNew, PipelineStopped) as nothing:
             raise AirflowSkipException(f"nothing to do: {nothing}") from nothing
 
     def _request(self, spec: PipelineSpec, context: Context) -> Any:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from airflow_pachy.errors import AlreadyExists
-from airflow_pachy.metadata.models import BranchProvenance, Pipeline, Repo
+from airflow_pachy.errors import AlreadyExists, PipelineStopped
+from airflow_pachy.metadata.models import BranchProvenance, Pipeline, PipelineVersion, Repo
 from airflow_pachy.pipelines.datums import DatumIdentity
 from airflow_pachy.pipelines.inputs.fed import make_own_sources
 
@@ -33,15 +33,34 @@ class RegisteredPipeline:
 def register_pipeline(pfs: Pfs, spec: PipelineSpec, author: str | None) -> RegisteredPipeline:
     """Record the spec, as a new version if it changed, and make the output repo and branch with their provenance.
 
-    Raises `BranchNotFound` or `RepoNotFound` for an input that does not exist, `InvalidArgument` for a circle.
+    Raises `BranchNotFound` or `RepoNotFound` for an input that does not exist, `InvalidArgument` for a circle,
+    `PipelineStopped`.
     """
+    with pfs.metadata.reader() as session:
+        row = session.get(Pipeline, spec.name)
+        if row is not None and row.state == "stopped":
+            raise PipelineStopped(
+                f"pipeline {spec.name!r} is stopped ({row.reason}); let it go on with: pachy start pipeline {spec.name}"
+            )
+    make_sources_and_output(pfs, spec)
+    return record_pipeline(pfs, spec, author)
+
+
+def make_sources_and_output(pfs: Pfs, spec: PipelineSpec) -> None:
+    """Make the repos that only this pipeline reads, its output repo and branch, and what that is computed from."""
     make_own_sources(pfs, spec.input)
     _make_output(pfs, spec)
+
+
+def record_pipeline(
+    pfs: Pfs, spec: PipelineSpec, author: str | None, *, managed: bool | None = None, new_salt: bool = False
+) -> RegisteredPipeline:
+    """Record the spec, as a new version if it changed; `new_salt` makes its datums new, `managed` as in `Pipeline`."""
     try:
-        return _record(pfs, spec, author)
+        return _record(pfs, spec, author, managed=managed, new_salt=new_salt)
     except IntegrityError:
         # Another process registered it between our look and our insert.
-        return _record(pfs, spec, author)
+        return _record(pfs, spec, author, managed=managed, new_salt=new_salt)
 
 
 def known_identity(pfs: Pfs, spec: PipelineSpec) -> DatumIdentity | None:
@@ -51,21 +70,30 @@ def known_identity(pfs: Pfs, spec: PipelineSpec) -> DatumIdentity | None:
         return DatumIdentity(row.name, row.salt, spec.code_version) if row is not None else None
 
 
-def _record(pfs: Pfs, spec: PipelineSpec, author: str | None) -> RegisteredPipeline:
+def _record(
+    pfs: Pfs, spec: PipelineSpec, author: str | None, *, managed: bool | None, new_salt: bool
+) -> RegisteredPipeline:
     document = spec.to_spec()
     now = datetime.now(UTC)
     with pfs.metadata.session() as session:
         row = session.get(Pipeline, spec.name, with_for_update=True)
         if row is None:
-            salt = spec.salt or secrets.token_hex(16)
-            row = Pipeline(name=spec.name, version=1, salt=salt, created=now, author=author)
+            row = Pipeline(
+                name=spec.name, version=0, salt=spec.salt or secrets.token_hex(16), created=now, author=author
+            )
             session.add(row)
-        elif row.spec != document:
-            row.version += 1
+        elif new_salt:
+            row.salt = secrets.token_hex(16)
+        if managed is not None:
+            row.managed = managed
         if row.spec != document:
+            row.version += 1
             row.spec, row.updated = document, now
             row.salt = spec.salt or row.salt
             row.output_repo, row.output_branch = spec.output_repo, spec.output_branch
+            session.flush()
+            version = PipelineVersion(name=row.name, version=row.version, spec=document, created=now, author=author)
+            session.add(version)
         session.flush()
         return RegisteredPipeline(row.name, row.version, DatumIdentity(row.name, row.salt, spec.code_version))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from airflow_pachy.errors import CommitNotFound, CommitOpen, InvalidSpec
-from airflow_pachy.metadata.models import Branch, Commit, Job, JobInput
+from airflow_pachy.metadata.models import Branch, Commit, Job, JobInput, Pipeline
 from airflow_pachy.pfs.address import Address, parse_address, parse_branch
 from airflow_pachy.pfs.lookups import find_branch, find_commit
 from airflow_pachy.pipelines.commit_queue import CommitQueue, Turn
@@ -98,9 +98,14 @@ def _turn(
     for leaf in leaves:
         if (leaf.repo, leaf.branch) not in known:
             _head(session, leaf)
-    queue = CommitQueue(session, request.spec.name, branches, branches)
+    triggering = {(leaf.repo, leaf.branch) for leaf in leaves if leaf.trigger is not False}
+    queue = CommitQueue(session, request.spec.name, branches, triggering)
     if not branches:
         return Turn({})
+    pipeline = session.get(Pipeline, request.spec.name)
+    if not known and pipeline is not None and pipeline.from_newest:
+        pipeline.from_newest = False
+        return queue.newest()
     if not known:
         return queue.newest() if request.latest else queue.next(from_start=request.from_start)
     if len(known) < len(branches):

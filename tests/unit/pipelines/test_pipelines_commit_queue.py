@@ -165,6 +165,19 @@ def test_two_inputs_take_turns_in_the_order_of_their_commits(line):
     assert line.history("both") == ["i0l0", "i0l1", "i1l1", "i1l2"]
 
 
+def test_an_input_that_triggers_nothing_is_read_as_it_is(line):
+    leaves = [{"pfs": {"repo": "images", "glob": "/"}}, {"pfs": {"repo": "labels", "glob": "/", "trigger": False}}]
+    line.pipeline("both", "images", "labels", input={"cross": leaves})
+    line.put("images", "i0")
+    line.put("labels", "l0")
+    line.run("both")
+    line.put("labels", "l1")
+    assert line.drain("both") == 0
+    line.put("images", "i1")
+    assert line.drain("both") == 1
+    assert line.history("both") == ["i0l0", "i1l1"]
+
+
 def test_an_input_without_a_commit_is_named(line):
     line.pipeline("both", "images", "labels")
     line.put("images", "i0")
