@@ -17,7 +17,7 @@ from airflow.sdk import BaseOperator, TaskGroup
 from airflow_pachy.errors import InvalidSpec
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION, RUNNERS
 from airflow_pachy.operators.assemble import AssembleOperator
-from airflow_pachy.operators.datum_set import DatumSetOperator, check_pod_arguments
+from airflow_pachy.operators.datum_set import DatumSetOperator, check_pod_arguments, user_numbers
 from airflow_pachy.operators.plan import PlanOperator
 from airflow_pachy.operators.stage import check_arguments, spec_options
 
@@ -55,6 +55,7 @@ class DatumMapOperator(TaskGroup):
     :param secrets: Kubernetes secrets, as `Secret` objects of the Kubernetes provider.
     :param container_resources: of the user's container, `V1ResourceRequirements` or
         `{"requests": {...}, "limits": {...}}`.
+    :param user: number of the user, or `uid:gid`, that the program runs as in its container; default: the image's.
     :param datum_tries: tries of each datum before it counts as failed.
     :param datum_timeout: limit of one try.
     :param job_timeout: limit of one datum set, on top of which Airflow's retries count.
@@ -92,6 +93,7 @@ class DatumMapOperator(TaskGroup):
         env_vars: Mapping[str, str] | None = None,
         secrets: Sequence[Any] = (),
         container_resources: Any = None,
+        user: str | int | None = None,
         datum_tries: int = 3,
         datum_timeout: timedelta | None = None,
         job_timeout: timedelta | None = None,
@@ -123,6 +125,8 @@ class DatumMapOperator(TaskGroup):
         if runner not in RUNNERS:
             raise InvalidSpec(f"{origin}: runner is {runner!r}; use one of {', '.join(RUNNERS)}")
         check_pod_arguments(origin, pod or {})
+        if user is not None:
+            user_numbers(str(user))
         stage: dict[str, Any] = {
             "pipeline": pipeline,
             "input": dict(input),
@@ -174,6 +178,7 @@ class DatumMapOperator(TaskGroup):
                 runner=runner,
                 secrets=list(secrets),
                 container_resources=container_resources,
+                user=None if user is None else str(user),
                 pod=dict(pod or {}),
                 pfs_conn_id=pfs_conn_id,
                 kubernetes_conn_id=kubernetes_conn_id,

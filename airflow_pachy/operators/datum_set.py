@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 OWN_POD_ARGUMENTS = {
     "arguments": "give it to DatumMapOperator itself",
+    "automount_service_account_token": "datum pods get no token; mount a projected one as a volume if need be",
     "cmds": "give it to DatumMapOperator itself",
     "container_resources": "give it to DatumMapOperator itself",
     "deferrable": "give it to DatumMapOperator itself",
@@ -40,7 +41,9 @@ OWN_POD_ARGUMENTS = {
     "image": "give it to DatumMapOperator itself",
     "kubernetes_conn_id": "give it to DatumMapOperator itself",
     "base_container_name": "the helper knows it as 'base'",
+    "random_name_suffix": "the name says which set it is, so that creating it twice finds the first",
     "secrets": "give it to DatumMapOperator itself",
+    "skip_on_exit_code": "use accept_return_codes",
     "task_id": "the steps of a stage have fixed names",
 }
 _SET = re.compile(r"/(?P<attempt>\d+)-(?P<number>\d+)\.json$")
@@ -51,6 +54,17 @@ def check_pod_arguments(origin: str, pod: Mapping[str, Any]) -> None:
     for name in pod:
         if name in OWN_POD_ARGUMENTS:
             raise InvalidSpec(f"{origin}: pod={{{name!r}: ...}} cannot be set: {OWN_POD_ARGUMENTS[name]}")
+
+
+def user_numbers(user: str) -> tuple[int, int | None]:
+    """`1000` or `1000:100` as uid and gid. Raises `InvalidSpec` for names, which only the image knows."""
+    uid, colon, gid = user.partition(":")
+    if not uid.isdigit() or (colon and not gid.isdigit()):
+        raise InvalidSpec(
+            f"user is {user!r}, but Kubernetes does not look names up in the image: "
+            "write the number (`id -u NAME` in the image), as 1000 or 1000:1000 with a group, or set USER in the image"
+        )
+    return int(uid), int(gid) if colon else None
 
 
 class DatumSetOperator(BaseOperator):
@@ -67,6 +81,7 @@ class DatumSetOperator(BaseOperator):
         runner: str = "auto",
         secrets: Sequence[Any] = (),
         container_resources: Any = None,
+        user: str | None = None,
         pod: Mapping[str, Any] | None = None,
         pfs_conn_id: str = DEFAULT_CONNECTION,
         kubernetes_conn_id: str | None = None,
@@ -80,6 +95,7 @@ class DatumSetOperator(BaseOperator):
         self.runner = runner
         self.secrets = secrets
         self.container_resources = container_resources
+        self.user = user
         self.pod = pod or {}
         self.pfs_conn_id = pfs_conn_id
         self.kubernetes_conn_id = kubernetes_conn_id
@@ -106,10 +122,10 @@ class DatumSetOperator(BaseOperator):
             self._in_pod(hook, context).run(context)
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
-        """Go on after the trigger has seen the pod's end."""
+        """Go on after the trigger has fired; may defer again."""
         from airflow_pachy.hooks.pfs import PfsHook
 
-        self._in_pod(PfsHook(self.pfs_conn_id), context).trigger_reentry(context, event)
+        self._in_pod(PfsHook(self.pfs_conn_id), context).resume(context, event)
 
     def on_kill(self) -> None:
         """End the user's commands, or delete the pod."""
@@ -174,7 +190,10 @@ def conclude(log: Any, report: SetReport, reason: str, *, final: bool = False) -
     `reason` says why datums may be without a record; `final` that no retry would help.
     """
     if report.failed:
-        raise AirflowFailException(report.describe_failures())
+        log.info("::endgroup::")  # of a datum whose end was not seen: the summary must not be folded away with it
+        for line in report.describe_failures().splitlines():
+            log.error("%s", line)
+        raise AirflowFailException(report.summary())
     if report.unfinished:
         raise (AirflowFailException if final else AirflowException)(f"{report.counts()}: {reason}")
     log.info(report.counts())

@@ -1,257 +1,334 @@
 """A datum set in a pod: `KubernetesPodOperator` with our helper beside the user's container.
 
-Never imported by a DAG file: `DatumSetOperator` makes one when it runs, and hands over to it. What it changes:
+Never imported by a DAG file: `DatumSetOperator` makes one when it runs, and hands over to it. The base class
+understands the arguments, builds the user's pod and talks to Kubernetes; what becomes of the pod is decided here:
 
-* the pod gets the helper, its volume and the shim that starts the user's command (`build_pod_request_obj`);
-* the task ends as the result records say, whatever exit codes and phases say (`cleanup`);
-* the wait for the whole pod happens in the triggerer (`defer`), also while the helper still uploads.
-
-`do_xcom_push` stays off: with it, Airflow waits for the base container only, and deletes the pod under a
-helper that still uploads.
+* its name says which set, try and replacement it is, so that creating it twice finds the first (`_create`);
+* waiting is for the helper too, in the triggerer or here, by the same look (`pods.watching`);
+* the task ends as the result records say, whatever exit codes and phases say;
+* a lost pod is replaced within the same try, on a budget that is not the user's `retries`.
 """
 
 from __future__ import annotations
 
-import inspect
-import os
-import re
+import threading
+import time
+from contextvars import copy_context
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.providers.cncf.kubernetes.secret import Secret
-from kubernetes.client import models as k8s
+from airflow.sdk import BaseHook
+from kubernetes.client import VersionApi
 from kubernetes.client.exceptions import ApiException
 
-from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException
+from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException, AirflowNotFoundException
 from airflow_pachy.operators.datum_set import conclude
 from airflow_pachy.operators.failures import short_errors
-from airflow_pachy.pfs.settings import s3_from
+from airflow_pachy.operators.pod_arguments import pod_arguments, pod_request, wanted_shape
+from airflow_pachy.operators.pod_finding import create_or_adopt, delete, find_running, read
+from airflow_pachy.operators.pod_logs import follow_logs, log_helper, write_logs
+from airflow_pachy.operators.report import SetReport, read_report
+from airflow_pachy.pods.names import ATTEMPT_ANNOTATION, PREFIX, SetName
+from airflow_pachy.pods.parts import add_to_pod, build_pod_parts
+from airflow_pachy.pods.shape import knows_sidecars, lost_its_sidecar
+from airflow_pachy.pods.status import Verdict, VerdictKind, read_pod, waits_for_image
+from airflow_pachy.pods.watching import End, Finding, Limits, look
 from airflow_pachy.triggers.pods import DatumSetPodTrigger
 from airflow_pachy.worker.outcome import new_attempt
+from airflow_pachy.worker.plan import read_plan
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from airflow.sdk import Context
+    from kubernetes.client import models as k8s
 
     from airflow_pachy.hooks.pfs import PfsHook
-    from airflow_pachy.hooks.settings import PachySettings
     from airflow_pachy.operators.datum_set import DatumSetOperator
-    from airflow_pachy.pods.request import PodRequest
 
-HELPER_LOG_LINES = 50
-DEFAULTS: dict[str, Any] = {
-    # Downloads happen while the pod runs, so a pod that does not start has an image or a capacity problem.
-    "startup_timeout_seconds": 600,
-    "startup_check_interval_seconds": 1,
-    # Each look would list all events of the namespace, times as many as there are sets.
-    "log_events_on_startup": False,
-    "log_pod_spec_on_failure": False,
-    "automount_service_account_token": False,
-    "get_logs": True,
-}
-
-
-_PLAN_KEY = re.compile(r"jobs/(?P<job>[^/]+)/plan/\d+-(?P<number>\d+)\.json$")
+LOG_PATIENCE_SECONDS = 15
+LONGEST_PAUSE_SECONDS = 30
+MAX_API_ERRORS = 10
+KUBECONFIG_EXTRAS = ("in_cluster", "kube_config", "kube_config_path")
+"""Ways of a connection to say where Kubernetes is; the triggerer's hook refuses a second one, such as KUBECONFIG."""
 
 
 class DatumSetPodOperator(KubernetesPodOperator):
     """Runs one datum set for a `DatumSetOperator`; not for use in a DAG."""
 
-    def __init__(self, *, plan_key: str, pfs_hook: PfsHook, **kwargs: Any) -> None:
+    def __init__(self, *, plan_key: str, pfs_hook: PfsHook, budget: int = 5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.plan_key = plan_key
         self.pfs_hook = pfs_hook
-        self._ended_because = ""
-        self._complete = False
-        self._try_number = 1
+        self.budget = budget
+        self.lost = 0
+        self.sidecar = False
+        self._prefix = self.name or PREFIX
+        self._variables = list(self.env_vars or [])
+        self._attempt = ""
+        self._patient_pulls = False
+        self._api_errors = 0
 
     @classmethod
     def of_task(cls, task: DatumSetOperator, hook: PfsHook) -> Self:
         """The operator for a mapped task. Raises `AirflowFailException` for arguments that cannot make a pod."""
-        settings = hook.settings
-        if not task.image:
-            raise AirflowFailException("image is required by the kubernetes runner: give DatumMapOperator(image=...)")
-        connection = task.kubernetes_conn_id or settings.kubernetes_conn_id
-        arguments = {
-            **DEFAULTS,
-            "name": pod_name(task.plan_key),
-            "namespace": configured("namespace", settings.namespace),
-            "service_account_name": settings.service_account_name,
-            **({"kubernetes_conn_id": connection} if connection else {}),
-            **task.pod,
-            "task_id": task.task_id,
-            "image": task.image,
-            "container_resources": _resources(task.container_resources),
-            "secrets": [_secret(one) for one in task.secrets],
-            "deferrable": task.deferrable,
-            "do_xcom_push": False,
-            "execution_timeout": task.execution_timeout,
-        }
-        known = _known_arguments()
-        if unknown := sorted(set(task.pod) - known):
-            raise AirflowFailException(f"pod has arguments that KubernetesPodOperator does not know: {unknown}")
-        arguments = {name: value for name, value in arguments.items() if name in known}
-        return cls(plan_key=task.plan_key, pfs_hook=hook, **arguments)
+        from airflow_pachy.hooks.airflow_config import conf
+
+        budget = conf.getint("pachy", "infrastructure_retries", fallback=5)
+        return cls(plan_key=task.plan_key, pfs_hook=hook, budget=budget, **pod_arguments(task, hook.settings))
 
     def run(self, context: Context) -> None:
-        """What `execute` does, which Airflow reserves for the task it started."""
-        self._try_number = context["ti"].try_number
-        self.name = self._set_name(self.name)
-        if self.deferrable:
-            self.execute_async(context)
+        """Process the set. What `execute` does, which Airflow reserves for the task it started; may defer."""
+        self.sidecar = self._wants_sidecar()
+        self._follow(context, self._find_running(context) or self._create(context))
+
+    def resume(self, context: Context, event: dict[str, Any]) -> None:
+        """Go on after the trigger has fired; its event has what `run` knew."""
+        state = event["state"]
+        self.sidecar = self._wants_sidecar()
+        self.lost, self._attempt = state["lost"], state["attempt"]
+        self._patient_pulls, self._api_errors = state["patient_pulls"], state["api_errors"]
+        if event["status"] == "error":
+            # The API was away, not the pod: look again.
+            self._api_errors += 1
+            if self._api_errors > MAX_API_ERRORS:
+                raise AirflowException(f"pod {event['name']} cannot be watched: {event['message']}")
+            self.log.warning("Pod %s could not be watched (%s), trying again", event["name"], event["message"])
+            finding = None
         else:
-            try:
-                self.execute_sync(context)
-            except AirflowException:
-                # A complete set is a success, however its pod ended.
-                if not self._complete:
-                    raise
+            finding = Finding(End(event["status"]), event.get("message") or "")
+        self.pod = read(self.client, event["name"], event["namespace"])
+        if self.pod is None:
+            finding = finding or Finding(End.LOST, "it is gone")
+        if finding is None or not self._finish(context, event["name"], finding, since=event.get("last_log_time")):
+            self._follow(context, self.pod or self._create(context))
+
+    # Making pods
 
     def build_pod_request_obj(self, context: Context | None = None, **kwargs: Any) -> k8s.V1Pod:
         """The pod that the arguments describe, with the helper beside the user's container."""
-        from airflow_pachy.pods.parts import add_to_pod, build_pod_parts
-
+        try_number = context["ti"].try_number if context else 1
+        named = SetName.of_plan(self.plan_key)
+        if named is None:
+            raise AirflowFailException(f"{self.plan_key!r} is no set plan: map this task over plan's output")
+        self.name = named.pod_name(try_number, self.lost, self._prefix)
+        self.labels = {**(self.labels or {}), **named.labels}
+        self.env_vars = list(self._variables)  # the base class extends it each time
         pod = super().build_pod_request_obj(context, **kwargs)
+        base = pod.spec.containers[0]
         request = pod_request(
-            self.pfs_hook.settings, self.plan_key, attempt=_attempt(context), pull=self.image_pull_policy
+            self.pfs_hook.settings,
+            self.plan_key,
+            attempt=new_attempt(try_number),
+            pull=base.image_pull_policy,
+            user_resources=base.resources,
+            sidecar=self.sidecar,
         )
         return add_to_pod(pod, build_pod_parts(request))
 
-    def defer(
-        self,
-        *,
-        trigger: Any,
-        method_name: str,  # noqa: ARG002 - the task that resumes is DatumSetOperator
-        kwargs: dict[str, Any] | None = None,
-        timeout: timedelta | float | None = None,
-    ) -> Any:
-        """Wait for the whole pod; the mapped task resumes with its own method."""
-        super().defer(trigger=DatumSetPodTrigger.like(trigger), method_name="resume", kwargs=kwargs, timeout=timeout)
-
-    def trigger_reentry(self, context: Context, event: dict[str, Any]) -> None:
-        """Go on after the pod's end: get the logs, read the records, delete the pod."""
-        self._ended_because = event.get("message", "")
-        self._try_number = context["ti"].try_number
-        # Exit codes are for `cleanup` to weigh against the records; on its own a failed container says too little.
-        seen = {**event, "status": "success"} if event["status"] == "failed" else event
+    def _wants_sidecar(self) -> bool:
+        shape = wanted_shape()
+        if shape != "auto":
+            return shape == "sidecar"
         try:
-            super().trigger_reentry(context, seen)
-        except AirflowException:
-            if not self._complete:
-                raise
-        if not self._complete:
-            # The pod was deleted by somebody before it could be looked at.
-            self._conclude(f"pod {event['name']} was gone before its end was seen")
-
-    def cleanup(
-        self,
-        pod: k8s.V1Pod,  # noqa: ARG002 - the signature is the base class's
-        remote_pod: k8s.V1Pod,
-        xcom_result: dict[str, Any] | None = None,  # noqa: ARG002 - as above
-        context: Context | None = None,  # noqa: ARG002 - as above
-    ) -> None:
-        """Delete or mark the pod, and end the task as the records demand."""
-        from airflow_pachy.pods.status import VerdictKind, read_pod
-
-        if self._killed or not remote_pod:
-            return
-        verdict = read_pod(remote_pod)
-        if verdict.kind is VerdictKind.INFRASTRUCTURE:
-            self._log_helper(remote_pod)
-        self.patch_already_checked(remote_pod, reraise=False)
-        self.process_pod_deletion(remote_pod, reraise=False)
-        message = verdict.message
-        if verdict.kind is VerdictKind.RUNNING:
-            message = self._ended_because or f"{message}, and did not start or end in time"
-        self._conclude(f"pod {remote_pod.metadata.name}: {message}", final=verdict.kind is VerdictKind.MISCONFIGURED)
-
-    def _log_helper(self, pod: k8s.V1Pod) -> None:
-        """The end of the helper's log, which goes with the pod and holds what its exit code cannot say."""
-        from airflow_pachy.pods.parts import HELPER
-
-        try:
-            text = self.client.read_namespaced_pod_log(
-                pod.metadata.name, pod.metadata.namespace, container=HELPER, tail_lines=HELPER_LOG_LINES
-            )
+            return knows_sidecars(VersionApi(self.client.api_client).get_code())
         except ApiException as error:
-            self.log.warning("The helper's log cannot be read: %s", error.reason)
-            return
-        for line in text.splitlines():
-            self.log.warning("[%s] %s", HELPER, line)
+            self.log.warning("The Kubernetes version cannot be asked (%s): using the classic pod", error.reason)
+            return False
 
-    def _conclude(self, reason: str, *, final: bool = False) -> None:
-        from airflow_pachy.operators.report import read_report
-        from airflow_pachy.worker.plan import read_plan
+    def _find_running(self, context: Context) -> k8s.V1Pod | None:
+        """A pod of this set that an earlier try left running: a worker died, the pod did not."""
+        named = SetName.of_plan(self.plan_key)
+        if context["ti"].try_number == 1 or not self.reattach_on_restart or named is None:
+            return None
+        return find_running(self.client, self._namespace(), named.labels)
 
-        with short_errors(), self.pfs_hook.get_conn() as pfs:
-            report = read_report(pfs.store, read_plan(pfs.store, self.plan_key), self._try_number)
-        conclude(self.log, report, reason, final=final)
-        self._complete = True
+    def _namespace(self) -> str:
+        return self.namespace or self.hook.get_namespace() or self._incluster_namespace or "default"
 
+    def _create(self, context: Context) -> k8s.V1Pod:
+        """A new pod, or the one that was created under its name before."""
+        request = self.build_pod_request_obj(context)
+        self.pod_request_obj = request
+        self._call("on_pod_manifest_created", pod_request=request, context=context)
+        created = create_or_adopt(self.client, request)
+        if self.sidecar and lost_its_sidecar(request, created):
+            self.log.warning("This cluster has no native sidecars: making a classic pod instead of %s", self.name)
+            delete(self.client, created.metadata.name, created.metadata.namespace, grace_seconds=0)
+            self.sidecar = False
+            request = self.build_pod_request_obj(context)
+            request.metadata.name = f"{request.metadata.name}-c"
+            self.pod_request_obj = request
+            created = create_or_adopt(self.client, request)
+        self._call("on_pod_creation", pod=created, context=context)
+        return created
 
-def pod_request(settings: PachySettings, plan_key: str, *, attempt: str, pull: str | None = None) -> PodRequest:
-    """What the helper container needs to know. Raises `AirflowFailException` when no helper image is configured."""
-    from airflow_pachy.pods.request import PodRequest
+    # Waiting
 
-    image = configured("helper_image", settings.helper_image)
-    if not image:
-        raise AirflowFailException(
-            "no helper image is configured: set helper_image of the connection, or [pachy] helper_image, to the image "
-            "built from airflow_pachy/worker (make helper-image)"
+    def _follow(self, context: Context, pod: k8s.V1Pod) -> None:
+        """Wait for the pod, and for those that replace it."""
+        while True:
+            self.pod = pod
+            self._attempt = (pod.metadata.annotations or {}).get(ATTEMPT_ANNOTATION, self._attempt)
+            limits = self._limits(context)
+            if self.deferrable and look(pod, limits, datetime.now(UTC)) is None:
+                self._defer(limits)
+            if self._finish(context, pod.metadata.name, self._wait(pod, limits)):
+                return
+            pod = self.pod or self._create(context)
+
+    def _limits(self, context: Context) -> Limits:
+        deadline = None
+        started = context["ti"].start_date
+        if self.deferrable and self.execution_timeout is not None and started is not None:
+            deadline = started.timestamp() + self.execution_timeout.total_seconds()
+        return Limits(
+            self.schedule_timeout_seconds, self.startup_timeout_seconds, deadline, patient_pulls=self._patient_pulls
         )
-    s3 = {**s3_from(os.environ), **settings.s3}
-    return PodRequest(
-        helper_image=image,
-        storage=settings.effective_storage,
-        set_plan=plan_key,
-        attempt=attempt,
-        credentials_secret=configured("worker_secret", settings.worker_secret),
-        s3_endpoint=settings.worker_endpoint_url or s3.get("endpoint_url"),
-        s3_region=s3.get("region_name"),
-        s3_addressing_style=s3.get("addressing_style"),
-        image_pull_policy=pull,
-    )
+
+    def _defer(self, limits: Limits) -> None:
+        assert self.pod is not None
+        state = {
+            "lost": self.lost,
+            "attempt": self._attempt,
+            "patient_pulls": self._patient_pulls,
+            "api_errors": self._api_errors,
+        }
+        extras = self._connection_extras()
+        if not any((extras or {}).get(name) for name in KUBECONFIG_EXTRAS):
+            self.convert_config_file_to_dict()  # type: ignore[no-untyped-call]  # the provider's
+        trigger = DatumSetPodTrigger(
+            pod_name=self.pod.metadata.name,
+            pod_namespace=self.pod.metadata.namespace,
+            trigger_start_time=datetime.now(UTC),
+            base_container_name=self.base_container_name,
+            kubernetes_conn_id=self.kubernetes_conn_id,
+            connection_extras=extras,
+            cluster_context=self.cluster_context,
+            config_dict=self._config_dict,
+            in_cluster=self.in_cluster,
+            poll_interval=self.poll_interval,
+            get_logs=self.get_logs,
+            startup_timeout=self.startup_timeout_seconds,
+            schedule_timeout=self.schedule_timeout_seconds,
+            on_finish_action=self.on_finish_action.value,
+            on_kill_action=self.on_kill_action.value,
+            termination_grace_period=self.termination_grace_period,
+            logging_interval=self.logging_interval,
+            trigger_kwargs={"deadline": limits.deadline, "state": state},
+        )
+        # The mapped task resumes with its own method, and hands over again. The trigger keeps the deadline itself.
+        self.defer(trigger=trigger, method_name="resume")
+
+    def _connection_extras(self) -> dict[str, Any] | None:
+        """The connection's extra, which the triggerer may have no right to read."""
+        if not self.kubernetes_conn_id:
+            return None
+        try:
+            extras: dict[str, Any] = BaseHook.get_connection(self.kubernetes_conn_id).extra_dejson
+        except AirflowNotFoundException:
+            return None
+        return extras
+
+    def _wait(self, pod: k8s.V1Pod, limits: Limits) -> Finding:
+        """Look until it is over, the log flowing beside."""
+        name, namespace = pod.metadata.name, pod.metadata.namespace
+        logs: threading.Thread | None = None
+        while True:
+            seen = read(self.client, name, namespace)
+            if logs is None and self.get_logs and not self.deferrable and _runs(seen):
+                # A thread, because following the log of a node that is lost never ends.
+                # It logs in the context of the task, as this one does.
+                run = copy_context().run
+                logs = threading.Thread(target=run, args=(follow_logs, self, pod), name="pod-logs", daemon=True)
+                logs.start()
+            finding = look(seen, limits, datetime.now(UTC))
+            if finding is not None:
+                if logs is not None:
+                    logs.join(LOG_PATIENCE_SECONDS)
+                return finding
+            time.sleep(self.poll_interval)
+
+    # Ending
+
+    def _finish(self, context: Context, name: str, finding: Finding, since: Any = None) -> bool:
+        """Whether the set is done; False when there is more to wait for: `self.pod`, or a new one if that is None.
+
+        Raises `AirflowFailException` for what no retry would help, `AirflowException` for what one may.
+        """
+        pod = read(self.client, name, self.pod.metadata.namespace) if self.pod is not None else None
+        verdict = self._verdict(pod, finding)
+        if verdict.kind is VerdictKind.RUNNING and finding.end is End.ENDED and pod is not None:
+            self._patient_pulls, self.pod = True, pod
+            self.log.warning(verdict.message)
+            return False
+        if pod is not None:
+            self._end_pod(context, pod, verdict, since)
+        return self._conclude(name, verdict)
+
+    def _verdict(self, pod: k8s.V1Pod | None, finding: Finding) -> Verdict:
+        if pod is None or finding.end is End.LOST:
+            return Verdict(VerdictKind.INFRASTRUCTURE, finding.message or "it was deleted by somebody")
+        verdict = read_pod(pod, self._pull_errors(pod) if waits_for_image(pod) else None)
+        if verdict.kind is not VerdictKind.RUNNING or finding.end is End.ENDED:
+            return verdict
+        late = finding.end is End.LATE and waits_for_image(pod)
+        return Verdict(VerdictKind.INFRASTRUCTURE if late else VerdictKind.RUNNING, finding.message)
+
+    def _pull_errors(self, pod: k8s.V1Pod) -> dict[str, str]:
+        """Why images could not be pulled, by image, from the pod's events."""
+        events = self.client.list_namespaced_event(
+            pod.metadata.namespace, field_selector=f"involvedObject.name={pod.metadata.name},reason=Failed"
+        ).items
+        images = {container.image for container in [*pod.spec.containers, *(pod.spec.init_containers or [])]}
+        found = {}
+        for event in events:
+            for image in images:
+                if (event.message or "").startswith(f'Failed to pull image "{image}"'):
+                    found[image] = event.message
+        return found
+
+    def _end_pod(self, context: Context, pod: k8s.V1Pod, verdict: Verdict, since: Any) -> None:
+        """Get what is to be had of the pod, and delete it."""
+        if self.deferrable and self.get_logs:
+            write_logs(self, pod, since)
+        if verdict.kind in (VerdictKind.INFRASTRUCTURE, VerdictKind.MISCONFIGURED):
+            log_helper(self, pod)
+        if verdict.kind is not VerdictKind.DONE and self.log_events_on_failure:
+            self._read_pod_container_states(pod, reraise=False)
+            self._read_pod_events(pod, reraise=False)
+        self._call("on_pod_completion", pod=pod, context=context)
+        self._call("on_pod_teardown", pod=pod, context=context)
+        if not self.process_pod_deletion(pod, reraise=False):
+            self.patch_already_checked(pod, reraise=False)
+        self._call("on_pod_cleanup", pod=pod, context=context)
+        self.pod = None
+
+    def _conclude(self, name: str, verdict: Verdict) -> bool:
+        report = self._report()
+        reason = f"pod {name}: {verdict.message}"
+        replaceable = verdict.kind in (VerdictKind.INFRASTRUCTURE, VerdictKind.DATUMS_FAILED, VerdictKind.DONE)
+        if report.unfinished and replaceable and self.lost < self.budget:
+            self.lost += 1
+            pause = min(2 ** (self.lost - 1), LONGEST_PAUSE_SECONDS)
+            self.log.warning("%s: %s", report.counts(), reason)
+            self.log.warning("Replacing the pod in %d s, replacement %d of %d", pause, self.lost, self.budget)
+            self.pod = None
+            self._patient_pulls = False
+            time.sleep(pause)
+            return False
+        conclude(self.log, report, reason, final=verdict.kind is VerdictKind.MISCONFIGURED)
+        return True
+
+    def _report(self) -> SetReport:
+        try_number = int(self._attempt.partition("-")[0] or 1)
+        with short_errors(), self.pfs_hook.get_conn() as pfs:
+            return read_report(pfs.store, read_plan(pfs.store, self.plan_key), try_number)
+
+    def _call(self, event: str, **arguments: Any) -> None:
+        """Callbacks of the base class, `callbacks=`."""
+        for callback in self.callbacks:
+            getattr(callback, event)(client=self.client, mode="sync", operator=self, **arguments)
 
 
-def pod_name(plan_key: str) -> str:
-    """`pachy-<job>-<set>`, to which Airflow adds a random end."""
-    match = _PLAN_KEY.search(plan_key)
-    return f"pachy-{match['job'][:12]}-{int(match['number'])}" if match else "pachy-set"
-
-
-def configured(name: str, value: str | None) -> str | None:
-    """The connection's value, else that of `[pachy]` in Airflow's configuration."""
-    from airflow_pachy.hooks.airflow_config import conf
-
-    return value or conf.get("pachy", name, fallback="") or None
-
-
-def _attempt(context: Context | None) -> str:
-    return new_attempt(context["ti"].try_number if context else 1)
-
-
-def _known_arguments() -> set[str]:
-    return {
-        name
-        for cls in KubernetesPodOperator.__mro__
-        if "__init__" in vars(cls)
-        for name in inspect.signature(vars(cls)["__init__"]).parameters
-    }
-
-
-def _resources(value: Any) -> k8s.V1ResourceRequirements | None:
-    if value is None or isinstance(value, k8s.V1ResourceRequirements):
-        return value
-    unknown = set(value) - {"requests", "limits", "claims"}
-    if unknown:
-        raise AirflowFailException(f"container_resources has requests and limits, not {sorted(unknown)}")
-    return k8s.V1ResourceRequirements(**value)
-
-
-def _secret(value: Any) -> Secret:
-    """A `Secret` of the Kubernetes provider; may be given as in pipeline specs, with mount_path, or env_var and key."""
-    if isinstance(value, Secret):
-        return value
-    kind, target = ("env", value["env_var"]) if value.get("env_var") else ("volume", value["mount_path"])
-    return Secret(kind, target, value["name"], value.get("key"))  # type: ignore[no-untyped-call]  # the provider's
+def _runs(pod: k8s.V1Pod | None) -> bool:
+    return pod is not None and pod.status is not None and pod.status.phase not in (None, "Pending", "Unknown")

@@ -52,6 +52,15 @@ class SetReport:
             parts.append(f"{len(self.unfinished)} not finished")
         return f"{len(self.plan.datums)} datums: {', '.join(parts)}"
 
+    def summary(self) -> str:
+        """The failures in one sentence, for notifications."""
+        datum, result = self.failed[0]
+        more = f", and {len(self.failed) - 1} more" if len(self.failed) > 1 else ""
+        return (
+            f"the code failed on {len(self.failed)} of {self.counts()}. Datum {datum.id[:16]} ({datum.label}): "
+            f"{result.reason}{more}. {HOW_TO_GO_ON}"
+        )
+
     def describe_failures(self) -> str:
         """The failed datums with their inputs, exit codes and last log lines, and how to go on."""
         blocks = [_describe(self.plan, datum, result) for datum, result in self.failed[:SHOWN_DATUMS]]

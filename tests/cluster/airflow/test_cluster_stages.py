@@ -43,6 +43,7 @@ def test_local_processes_are_the_reference(airflow, words):
 def test_pods_give_the_same_bytes(airflow, cluster, words, runner):
     run = airflow.run(f"upper_{runner}", timeout=500)
     assert run.state == "success", run.log[-8000:]
+    assert set(run.states().values()) == {"success"}, run.log[-8000:]
     assert run.xcom(f"upper_{runner}.plan", "job")["sets"] == 2
     assert published(words, f"upper_{runner}@master") == published(words, "upper_local@master")
     assert "b done" in run.log, "the user's output is in the task's log"

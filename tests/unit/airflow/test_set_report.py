@@ -55,11 +55,13 @@ def test_a_success_of_any_attempt_counts_for_ever():
     assert judged(plan(), first, second).complete
 
 
-def test_failed_datums_fail_the_task_for_good_with_all_that_helps():
+def test_failed_datums_fail_the_task_for_good_with_all_that_helps(caplog):
     failed = results(plan(1), "failed", tries=3, exit_code=3, reason="it broke", log_tail="one\ntwo\n")
     with pytest.raises(AirflowFailException) as error:
         conclude(LOG, judged(plan(1), [], failed), "unused")
-    text = str(error.value)
+    for part in ("1 of 1 datums", "images:/0.png", "it broke", "clear this task"):
+        assert part in str(error.value)
+    text = caplog.text
     for part in (
         "images@cccccccc:/0.png",
         "exit code 3",

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from kubernetes.client import ApiClient
 from kubernetes.client import models as k8s
@@ -51,7 +53,12 @@ def test_what_the_pod_already_had_is_kept(pod):
     assert [container.name for container in pod.spec.containers] == [BASE, HELPER, "mesh"]
     assert [container.name for container in pod.spec.init_containers] == [PLACE, "fetch"]
     assert [volume.name for volume in pod.spec.volumes] == ["cache", "pfs", "hlp"]
-    assert pod.metadata.annotations == {"a": "b", "eks.amazonaws.com/skip-containers": "base"}
+    assert pod.metadata.annotations == {
+        "a": "b",
+        "eks.amazonaws.com/skip-containers": "base",
+        "airflow-pachy/attempt": "edges-0-1",
+        "airflow-pachy/set-plan": "jobs/j/plan/0001-000000.json",
+    }
 
 
 def test_only_the_helper_has_credentials(pod):
@@ -113,3 +120,35 @@ def test_the_same_request_gives_the_same_pod(pod):
 def test_without_a_secret_the_service_account_gives_access():
     request = PodRequest("h", "s3://b/p", "k", "a")
     assert build_pod_parts(request).helper_container.env_from is None
+
+
+def test_the_native_shape_has_the_helper_among_the_init_containers(pod):
+    spec = k8s.V1PodSpec(
+        containers=[k8s.V1Container(name="x", image="y")], init_containers=[k8s.V1Container(name="fetch", image="f")]
+    )
+    built = add_to_pod(k8s.V1Pod(spec=spec), build_pod_parts(replace(REQUEST, sidecar=True)))
+    assert [container.name for container in built.spec.containers] == [BASE]
+    assert [container.name for container in built.spec.init_containers] == [PLACE, HELPER, "fetch"]
+    helper = built.spec.init_containers[1]
+    assert helper.restart_policy == "Always"
+    assert helper.startup_probe._exec.command[-1] == "/pfs/.pfs/helper.hb"
+    assert environment(helper)["PACHY_SIDECAR"] == "1"
+    assert "PACHY_SIDECAR" not in environment(pod.spec.containers[1])
+
+
+def test_a_pod_wide_user_is_not_the_helpers(pod):
+    assert pod.spec.containers[1].security_context.run_as_user == 10001
+    left_open = build_pod_parts(replace(REQUEST, helper_user=None))
+    assert left_open.helper_container.security_context.run_as_user is None
+
+
+def test_restricted_fills_what_the_users_container_leaves_open():
+    given = k8s.V1SecurityContext(run_as_user=1234, allow_privilege_escalation=False)
+    base = k8s.V1Container(name="x", image="y", security_context=given)
+    pod = k8s.V1Pod(spec=k8s.V1PodSpec(containers=[base]))
+    context = add_to_pod(pod, build_pod_parts(replace(REQUEST, restricted=True))).spec.containers[0].security_context
+    assert context.run_as_user == 1234
+    assert context.run_as_non_root is True
+    assert context.capabilities.drop == ["ALL"]
+    assert context.seccomp_profile.type == "RuntimeDefault"
+    assert context.read_only_root_filesystem is None

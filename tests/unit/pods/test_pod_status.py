@@ -3,7 +3,7 @@ import json
 import pytest
 from kubernetes.client import models as k8s
 
-from airflow_pachy.pods.status import VerdictKind, read_pod
+from airflow_pachy.pods.status import VerdictKind, read_pod, waits_for_image
 
 
 def ended(name: str, exit_code: int, reason: str = "Completed", message: str | None = None) -> k8s.V1ContainerStatus:
@@ -93,7 +93,7 @@ def test_a_helper_out_of_memory_says_which_limit():
     found = verdict(running("base"), ended("helper", 137, "OOMKilled"))
     assert (found.kind, found.message) == (
         VerdictKind.INFRASTRUCTURE,
-        "the helper container ran out of memory: raise its memory limit",
+        "the helper container ran out of memory: raise [pachy] helper_memory",
     )
 
 
@@ -104,9 +104,34 @@ def test_an_image_that_is_not_there_cannot_be_retried_into_existence():
     assert "not found" in found.message
 
 
-def test_a_throttled_registry_can():
-    found = verdict(waiting("base", "ImagePullBackOff", "429 Too Many Requests"), phase="Pending")
-    assert found.kind is VerdictKind.INFRASTRUCTURE
+@pytest.mark.parametrize(
+    "why",
+    [
+        "429 Too Many Requests",
+        "toomanyrequests: You have reached your pull rate limit",
+        "dial tcp: i/o timeout",
+        "unexpected status code 503 Service Unavailable",
+    ],
+)
+def test_a_registry_that_is_busy_is_waited_for(why):
+    found = verdict(waiting("base", "ErrImagePull", why), phase="Pending")
+    assert found.kind is VerdictKind.RUNNING
+    assert why in found.message
+
+
+def test_why_an_image_cannot_be_pulled_comes_from_events_where_kubelets_hide_it():
+    pod = k8s.V1Pod(
+        status=k8s.V1PodStatus(
+            phase="Pending",
+            container_statuses=[waiting("base", "ImagePullBackOff", 'Back-off pulling image "user:1"')],
+        )
+    )
+    assert waits_for_image(pod)
+    assert read_pod(pod).kind is VerdictKind.MISCONFIGURED
+    busy = read_pod(pod, {"user:1": "Failed to pull image: 429 Too Many Requests"})
+    assert busy.kind is VerdictKind.RUNNING
+    absent = read_pod(pod, {"user:1": "Failed to pull image: not found"})
+    assert (absent.kind, "not found" in absent.message) == (VerdictKind.MISCONFIGURED, True)
 
 
 @pytest.mark.parametrize("reason", ["InvalidImageName", "CreateContainerConfigError", "CreateContainerError"])
@@ -140,3 +165,46 @@ def test_a_wrong_helper_image_is_named():
 
 def test_a_termination_message_that_is_not_ours_is_shown_as_it_is():
     assert "panic: odd" in verdict(ended("helper", 124, "Error", "panic: odd")).message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Usage of EmptyDir volume "pfs" exceeds the limit "52428800". ',
+        "Pod ephemeral local storage usage exceeds the total limit of containers 200Mi. ",
+        'Container base exceeded its local ephemeral storage limit "200Mi". ',
+    ],
+)
+def test_a_pod_that_fills_its_own_disk_is_not_replaced(message):
+    found = verdict(ended("base", 143), ended("helper", 143), phase="Failed", reason="Evicted", message=message)
+    assert found.kind is VerdictKind.MISCONFIGURED
+    assert "Raise ephemeral-storage" in found.message
+
+
+def test_a_node_that_runs_out_of_disk_is_infrastructure():
+    message = "Node was low on resource: ephemeral-storage. Container base used 1Gi, which exceeds its request of 0. "
+    assert verdict(phase="Failed", reason="Evicted", message=message).kind is VerdictKind.INFRASTRUCTURE
+
+
+def test_a_deadline_of_the_users_own_is_not_tried_again():
+    found = verdict(running("base"), phase="Failed", reason="DeadlineExceeded", message="Pod was active too long")
+    assert found.kind is VerdictKind.MISCONFIGURED
+    assert "active_deadline_seconds" in found.message
+
+
+def test_wrong_credentials_are_not_tried_again():
+    found = verdict(
+        ended("base", 120), ended("helper", 120, "Error", report(error="InvalidAccessKeyId")), phase="Failed"
+    )
+    assert found.kind is VerdictKind.MISCONFIGURED
+    assert "InvalidAccessKeyId" in found.message
+
+
+def test_a_helper_that_is_a_native_sidecar_is_found_among_the_init_containers():
+    found = verdict(ended("base", 0), phase="Succeeded", init=[ended("place", 0), ended("helper", 0)])
+    assert found.kind is VerdictKind.DONE
+
+
+def test_an_evicted_pod_whose_helper_was_done_is_done():
+    found = verdict(ended("helper", 0, message=report(success=1)), phase="Failed", reason="Evicted")
+    assert found.kind is VerdictKind.DONE

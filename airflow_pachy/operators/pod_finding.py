@@ -1,0 +1,92 @@
+"""Pods by name and by set: read, found again, created once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from kubernetes.client.exceptions import ApiException
+
+from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException
+from airflow_pachy.operators.pod_logs import said
+from airflow_pachy.pods.names import PLAN_ANNOTATION
+from airflow_pachy.pods.watching import has_ended
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kubernetes.client import CoreV1Api
+    from kubernetes.client import models as k8s
+
+NOT_FOUND, CONFLICT = 404, 409
+DELETION_PATIENCE_SECONDS = 90
+"""A deleted pod keeps its name for its grace period and some seconds more."""
+
+log = logging.getLogger(__name__)
+
+
+def read(client: CoreV1Api, name: str, namespace: str) -> k8s.V1Pod | None:
+    """The pod as it now is, None when it is not there."""
+    try:
+        return client.read_namespaced_pod(name, namespace)
+    except ApiException as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
+
+
+def create_or_adopt(client: CoreV1Api, request: k8s.V1Pod) -> k8s.V1Pod:
+    """Create the pod, or take the one of its name, if it is for the same set plan.
+
+    Raises `AirflowFailException` when the name is another's, `AirflowException` for what may pass.
+    """
+    name, namespace = request.metadata.name, request.metadata.namespace
+    deadline = time.monotonic() + DELETION_PATIENCE_SECONDS
+    while True:
+        try:
+            created = client.create_namespaced_pod(namespace, request)
+        except ApiException as error:
+            if error.status != CONFLICT:
+                # The body names the field or the quota that is at fault.
+                raise AirflowException(f"pod {name} cannot be created ({said(error)}): {error.body}") from error
+        else:
+            log.info("Created pod %s in namespace %s", name, namespace)
+            return created
+        found = read(client, name, namespace)
+        if found is not None and found.metadata.deletion_timestamp is None:
+            if (found.metadata.annotations or {}).get(PLAN_ANNOTATION) != request.metadata.annotations[PLAN_ANNOTATION]:
+                raise AirflowFailException(f"namespace {namespace} has another pod {name}: delete it")
+            log.info("Adopting pod %s, which was created before", name)
+            return found
+        if time.monotonic() > deadline:
+            raise AirflowException(f"pod {name} in namespace {namespace} is being deleted, and does not go away")
+        time.sleep(1)
+
+
+def find_running(client: CoreV1Api, namespace: str, labels: Mapping[str, str]) -> k8s.V1Pod | None:
+    """The newest pod with these labels that has not ended; older ones, which do the same, are deleted."""
+    selector = ",".join(f"{name}={value}" for name, value in labels.items())
+    pods = [
+        pod
+        for pod in client.list_namespaced_pod(namespace, label_selector=selector).items
+        if not has_ended(pod) and pod.metadata.deletion_timestamp is None
+    ]
+    if not pods:
+        return None
+    pods.sort(key=lambda pod: pod.metadata.creation_timestamp)
+    for older in pods[:-1]:
+        log.warning("Deleting pod %s: %s does the same", older.metadata.name, pods[-1].metadata.name)
+        delete(client, older.metadata.name, namespace)
+    log.info("Reattaching to pod %s, which an earlier try has started", pods[-1].metadata.name)
+    return pods[-1]
+
+
+def delete(client: CoreV1Api, name: str, namespace: str, grace_seconds: int | None = None) -> None:
+    """Delete a pod; one that is gone is not an error."""
+    arguments = {} if grace_seconds is None else {"grace_period_seconds": grace_seconds}
+    try:
+        client.delete_namespaced_pod(name, namespace, **arguments)
+    except ApiException as error:
+        if error.status != NOT_FOUND:
+            raise

@@ -1,0 +1,333 @@
+"""A stage without a whole Airflow: jobs are planned and assembled here, sets run by the operator as tasks run it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from airflow_pachy.pfs import Pfs
+from airflow_pachy.pipelines import JobPlan, JobRequest, PipelineSpec, assemble_job, plan_job
+from airflow_pachy.worker.plan import read_plan
+from airflow_pachy.worker.records import DatumResult, read_set_results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SMALL = {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "96Mi", "ephemeral-storage": "200Mi"}}
+
+
+@dataclass
+class Ended:
+    """How a task ended: what it raised, if anything, and its log."""
+
+    error: Exception | None
+    log: list[str]
+
+    @property
+    def text(self) -> str:
+        return "\n".join([*self.log, f"{type(self.error).__name__}: {self.error}" if self.error else "success"])
+
+    @property
+    def final(self) -> bool:
+        """Whether Airflow would not try again."""
+        return type(self.error).__name__ == "AirflowFailException"
+
+
+@dataclass
+class Job:
+    """One planned job of the stage."""
+
+    stage: Stage
+    plan: JobPlan
+    arguments: dict[str, Any]
+    number: int
+
+    @property
+    def key(self) -> str:
+        (key,) = self.plan.sets
+        return key
+
+    def pods(self) -> list[Any]:
+        selector = f"pachy-job={self.plan.job_id.lower()}"
+        cluster = self.stage.cluster
+        return cluster.core.list_namespaced_pod(cluster.namespace, label_selector=selector).items
+
+    def wait_for_pod(self, ready: Callable[[Any], bool]) -> Any:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for pod in self.pods():
+                if ready(pod):
+                    return pod
+            time.sleep(0.2)
+        pytest.fail(f"no such pod: {[(pod.metadata.name, pod.status.phase) for pod in self.pods()]}")
+
+    def wait_for_line(self, text: str, container: str = "base") -> Any:
+        """The pod, once a container of it has written a text."""
+
+        def written(pod: Any) -> bool:
+            with suppress(Exception):
+                return text in self.stage.cluster.logs(pod.metadata.name, container)
+            return False
+
+        return self.wait_for_pod(written)
+
+    def run(self, try_number: int = 1, key: str | None = None, **changed: Any) -> Ended:
+        """Run a set as Airflow runs its task."""
+        return self.stage.run_task(key or self.key, {**self.arguments, **changed}, try_number)
+
+    def results(self) -> list[DatumResult]:
+        """Every record of the job's sets."""
+        store = self.stage.pfs.store
+        plans = [read_plan(store, key) for key in self.plan.sets]
+        return [result for plan in plans for result in read_set_results(store, plan.results_prefix)]
+
+    def assemble(self) -> dict[str, bytes]:
+        """Publish, and read the files of the output."""
+        assemble_job(self.stage.pfs, self.plan.job_id)
+        return self.stage.output(self.number)
+
+
+@dataclass
+class Stage:
+    """A repo of words, and jobs on it."""
+
+    cluster: Any
+    pfs: Pfs
+    lines: LinesByTask
+    connection: str = "pachy_default"
+    count: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def job(self, script: str = "", image: str = "busybox:local", **details: Any) -> Job:
+        """Plan a job with one set; `details` are fields of the spec, `task` has arguments of the operator."""
+        number = next(self.count)
+        task = details.pop("task", {})
+        transform = {"image": image, "cmd": ["sh", "-ec", script], **details.pop("transform", {})}
+        document = {
+            "pipeline": {"name": f"out{number}"},
+            "transform": transform,
+            "input": {"pfs": {"repo": "words", "glob": "/*"}},
+            "datum_set_spec": {"number": 1000},
+            "datum_tries": 1,
+            **details,
+        }
+        spec = PipelineSpec.from_dict(document)
+        plan = plan_job(self.pfs, JobRequest(spec, f"dag{number}", f"run-{secrets.token_hex(3)}", "stage", max_sets=1))
+        arguments = {"image": image, "container_resources": SMALL, "deferrable": False, **task}
+        return Job(self, plan, arguments, number)
+
+    def output(self, number: int) -> dict[str, bytes]:
+        found = self.pfs.walk_file(f"out{number}@master:/")
+        return {one.path: self.pfs.get_file(f"out{number}@master:{one.path}") for one in found if one.type == "file"}
+
+    def run_task(self, key: str, arguments: dict[str, Any], try_number: int) -> Ended:
+        from airflow_pachy.hooks.pfs import PfsHook
+        from airflow_pachy.operators.datum_set import DatumSetOperator
+        from airflow_pachy.operators.datum_set_pod import DatumSetPodOperator
+
+        run_id = f"run-{key[5:21]}"
+        ti = SimpleNamespace(
+            try_number=try_number,
+            dag_id="stage",
+            task_id="datums",
+            run_id=run_id,
+            map_index=0,
+            start_date=datetime.now(UTC),
+        )
+        context: Any = {"ti": ti, "run_id": run_id, "dag": SimpleNamespace(parent_dag=False)}
+        pod = {"poll_interval": 0.5, **arguments.pop("pod", {})}
+        connection = arguments.pop("pfs_conn_id", self.connection)
+        with self.lines.of_this_task() as lines:
+            try:
+                task = DatumSetOperator(task_id="datums", plan_key=key, pfs_conn_id=connection, pod=pod, **arguments)
+                self._execute(lambda: DatumSetPodOperator.of_task(task, PfsHook(connection)), context)
+            except Exception as error:
+                return Ended(error, lines)
+        return Ended(None, lines)
+
+    def _execute(self, operator: Callable[[], Any], context: Any) -> None:
+        """Let the task run, and play the triggerer for it when it defers."""
+        from airflow.sdk.exceptions import TaskDeferred
+
+        def go() -> None:
+            operator().run(context)
+
+        while True:
+            try:
+                go()
+            except TaskDeferred as deferred:
+                path, arguments = deferred.trigger.serialize()
+                event = asyncio.run(_fire(path, arguments))
+
+                def go(event: Any = event) -> None:
+                    operator().resume(context, event)
+
+            else:
+                return
+
+
+async def _fire(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the trigger says, made anew from its serialised form as the triggerer does."""
+    from airflow_pachy.triggers.pods import DatumSetPodTrigger
+
+    assert path == "airflow_pachy.triggers.pods.DatumSetPodTrigger"
+    async for event in DatumSetPodTrigger(**json.loads(json.dumps(arguments, default=str))).run():
+        return dict(event.payload)
+    raise AssertionError("the trigger ended without an event")
+
+
+LINES: ContextVar[list[str] | None] = ContextVar("lines", default=None)
+
+
+class LinesByTask(logging.Handler):
+    """What is logged, by the task that does: each one of a test runs in a thread of its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = LINES.get()
+        if lines is not None:
+            lines.append(record.getMessage())
+
+    @contextmanager
+    def of_this_task(self) -> Iterator[list[str]]:
+        lines: list[str] = []
+        token = LINES.set(lines)
+        yield lines
+        LINES.reset(token)
+
+
+class Proxy:
+    """A TCP proxy in front of a server, which a test can shut and open again."""
+
+    def __init__(self, host: str, target: tuple[str, int]) -> None:
+        self._target = target
+        self._host = host
+        self._listener: socket.socket | None = None
+        self._sockets: set[socket.socket] = set()
+        self.port = 0
+        self.requests = 0
+        self.open()
+
+    def open(self) -> None:
+        listener = socket.create_server((self._host, self.port), reuse_port=False)
+        self.port = listener.getsockname()[1]
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def shut(self) -> None:
+        """Refuse connections, and break those that are."""
+        if self._listener is not None:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        for one in list(self._sockets):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+                server = socket.create_connection(self._target)
+            except OSError:
+                return
+            self.requests += 1
+            for source, sink in ((client, server), (server, client)):
+                self._sockets.add(source)
+                threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+
+    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        for one in (source, sink):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._sockets.discard(source)
+        source.close()
+
+
+@pytest.fixture
+def lines() -> Iterator[LinesByTask]:
+    handler = LinesByTask()
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(logging.INFO)
+    yield handler
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture
+def connect(monkeypatch, cluster, helper_image, real_s3, s3_pod_endpoint, tmp_path) -> Callable[..., None]:
+    """Define an Airflow connection to the data; `extra` changes what pods are told."""
+    kubernetes = {"conn_type": "kubernetes", "extra": {"kube_config_path": os.environ["KUBECONFIG"]}}
+    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(kubernetes))
+
+    def connect(name: str = "pachy_default", **extra: Any) -> None:
+        settings = {
+            "storage": real_s3.url,
+            "metadata": f"sqlite:///{tmp_path}/pachy.db",
+            "endpoint_url": real_s3.s3["endpoint_url"],
+            "worker_endpoint_url": s3_pod_endpoint,
+            "namespace": cluster.namespace,
+            "worker_secret": cluster.s3_secret,
+            "helper_image": helper_image,
+            **extra,
+        }
+        document = {
+            "conn_type": "pachy",
+            "login": os.environ["AWS_ACCESS_KEY_ID"],
+            "password": os.environ["AWS_SECRET_ACCESS_KEY"],
+            "extra": settings,
+        }
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(document))
+
+    connect()
+    return connect
+
+
+WORDS = {"/a": b"alpha\n", "/b": b"beta\n", "/c": b"gamma\n", "/d": b"delta\n"}
+
+
+@pytest.fixture
+def stage(connect, cluster, real_s3, lines, tmp_path) -> Iterator[Stage]:
+    with Pfs.open(storage=real_s3.url, metadata=f"sqlite:///{tmp_path}/pachy.db", s3=real_s3.s3) as pfs:
+        pfs.create_repo("words")
+        with pfs.commit("words@master") as commit:
+            for path, body in WORDS.items():
+                commit.put_file(path, body)
+        yield Stage(cluster, pfs, lines)
+
+
+@pytest.fixture
+def together() -> Callable[..., list[Any]]:
+    """Calls functions at the same time: pods mostly wait."""
+
+    def together(*functions: Callable[[], Any]) -> list[Any]:
+        with ThreadPoolExecutor(len(functions)) as pool:
+            return [future.result() for future in [pool.submit(function) for function in functions]]
+
+    return together
+
+
+@pytest.fixture
+def proxy(s3_pod_endpoint) -> Iterator[Proxy]:
+    """Between pods and the S3 server."""
+    there = urlsplit(os.environ["PACHY_TEST_S3_ENDPOINT"])
+    proxy = Proxy(urlsplit(s3_pod_endpoint).hostname or "", (there.hostname or "", there.port or 80))
+    yield proxy
+    proxy.shut()
