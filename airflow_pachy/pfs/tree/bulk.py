@@ -76,8 +76,9 @@ def merge_tables(
     for keys in (changes.removed, changes.added.column(0)):
         if len(keys) > 1 and not pc.all(pc.less(keys[:-1], keys[1:])).as_py():
             raise InvalidArgument("rows that are merged into a tree must be in the order of their keys, each key once")
-    edit = _LeafMerge(nodes, root, layout, check or _NoCheck())
-    return lift(nodes, root, edit.merge(changes.removed, changes.added), layout, edit.check)
+    with nodes.writing() as writing:
+        edit = _LeafMerge(writing, root, layout, check or _NoCheck())
+        return lift(writing, root, edit.merge(changes.removed, changes.added), layout, edit.check)
 
 
 class _NoCheck:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 _IDENTITY = ["hash", "size", "executable"]
+_MOST_AHEAD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,12 @@ def diff_tables(
     if (new.id if new else None) == (old.id if old else None):
         return
     fresh, former = _Side(nodes, new, start, end), _Side(nodes, old, start, end)
+    window = 1
     while True:
         _drop_equal(fresh, former)
+        if fresh.is_new_ground or former.is_new_ground:
+            nodes.load_all([*fresh.announce(former, window), *former.announce(fresh, window)])
+            window = min(2 * window, _MOST_AHEAD)
         reach = min((key for key in (fresh.open_leaf(), former.open_leaf()) if key is not None), default=None)
         if reach is None:
             return
@@ -87,7 +93,22 @@ class _Side:
         self._start, self._end = start, end
         self._stack: list[Child] = [] if root is None else [nodes.span(root)]
         self._rows: Slice | None = None
+        self._announced: set[str] = set()
         self._trim()
+
+    @property
+    def is_new_ground(self) -> bool:
+        """Whether the next step opens a leaf that was not announced."""
+        child = self.ahead
+        return child is not None and child.ref.level == 0 and child.ref.id not in self._announced
+
+    def announce(self, other: _Side, count: int) -> list[NodeRef]:
+        """The next leaves that the other side has not, so that they will be opened: at most `count`."""
+        known = {child.ref.id for child in other._stack}
+        leaves = takewhile(lambda child: child.ref.level == 0, reversed(self._stack))
+        refs = list(islice((child.ref for child in leaves if child.ref.id not in known), count))
+        self._announced = {ref.id for ref in refs}
+        return refs
 
     @property
     def ahead(self) -> Child | None:
@@ -138,8 +159,12 @@ def _compare(new: Slice | None, old: Slice | None) -> tuple[pa.Table, pa.Table]:
     came, went = _rows(new), _rows(old)
     if not came.num_rows or not went.num_rows:
         return came, went
-    places: Any = pc.index_in(came["path"], value_set=went["path"].combine_chunks())
-    twins = went.select(_IDENTITY).take(places)
+    places: Any
+    if came["path"].equals(went["path"]):  # files were changed, none came or went: the usual case by far
+        places, twins = pa.array(np.arange(went.num_rows)), went
+    else:
+        places = pc.index_in(came["path"], value_set=went["path"].combine_chunks())
+        twins = went.select(_IDENTITY).take(places)
     same = np.ones(came.num_rows, np.bool_)
     for name in _IDENTITY:
         fill: Any = pc.fill_null

@@ -34,7 +34,9 @@ def apply_changes(
     nodes: NodeStore, root: NodeRef | None, changes: Iterable[Change], layout: Layout, check: ConflictCheck
 ) -> NodeRef | None:
     """The root of the tree with `changes` (in path order) applied; the same `root` if they change nothing."""
-    return lift(nodes, root, LevelEdit(nodes, root, 0, layout, check).run(leaf_edits(changes)), layout, check)
+    with nodes.writing() as writing:
+        touched = LevelEdit(writing, root, 0, layout, check).run(leaf_edits(changes))
+        return lift(writing, root, touched, layout, check)
 
 
 def lift(
@@ -47,6 +49,7 @@ def lift(
             tops: dict[str, Child | None] = {} if root is None else {(top := nodes.span(root)).last: top}
             tops = {key: child for key, child in (tops | touched).items() if child is not None}
             if len(tops) <= 1:
+                nodes.settle()
                 return next((_lowest(nodes, child.ref) for child in tops.values() if child is not None), None)
             root, touched = None, dict(tops)
         level += 1

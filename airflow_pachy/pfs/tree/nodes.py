@@ -1,7 +1,11 @@
-"""Reading and writing nodes of one store."""
+"""Reading and writing nodes of one store: several at a time where several are needed."""
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import Corrupt
@@ -12,12 +16,17 @@ from airflow_pachy.pfs.tree.node import Child, Node
 from airflow_pachy.pfs.tree.schema import make_ref, node_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
     from airflow_pachy.pfs.objects.store import ObjectStore
     from airflow_pachy.pfs.tree.refs import NodeRef
+
+
+# Threads live as long as the call that needs them: this process may be forked at any other time.
+_THREADS = 4
+_MOST_AHEAD = 8
 
 
 class NodeStore:
@@ -39,11 +48,51 @@ class NodeStore:
             self.cache.put(self.store.url, key, node)
         return node
 
+    def load_all(self, refs: Sequence[NodeRef]) -> None:
+        """Have these few nodes in the cache, fetched and decoded at the same time."""
+        missing = [ref for ref in refs if self.cache.get(self.store.url, ref.object) is None]
+        if len(missing) > 1:
+            with ThreadPoolExecutor(_THREADS, thread_name_prefix="tree-read") as threads:
+                wait([threads.submit(self.load, ref) for ref in missing])  # `load` tells again what went wrong
+
+    def ahead(self, children: Iterable[Child]) -> Iterator[Node]:
+        """The nodes in order; while the caller works on one, those to come are read.
+
+        One that was not asked for costs nothing at first: who takes one node may want no second, who takes many more.
+        """
+        source = iter(children)
+        for first in source:
+            yield self.load(first.ref)
+            break
+        waiting: deque[Future[Node]] = deque()
+        threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tree-read")
+        try:
+            window = 1
+            while True:
+                window = min(2 * window, _MOST_AHEAD)
+                waiting.extend(threads.submit(self.load, child.ref) for child in islice(source, window - len(waiting)))
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[NodeStore]:
+        """The same nodes, with a `save` that returns early; all that was saved is stored when the block ends well."""
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="tree-write") as threads:
+            nodes = _WritingNodes(self, threads)
+            yield nodes
+            nodes.settle()
+
+    def settle(self) -> None:
+        """Return when everything saved is stored."""
+
     def save(self, table: pa.Table, level: int) -> Child:
         """Write a new node with these rows (at least one)."""
         table = table.combine_chunks()
         ref = make_ref(table, level, new_ulid())
-        self.store.put(ref.object, encode(table, level))
+        self._write(ref, table)
         node = Node(table, level)
         self.cache.put(self.store.url, ref.object, node)
         first = node.keys[0].as_py() if level == 0 else table["first"][0].as_py()
@@ -72,3 +121,27 @@ class NodeStore:
             return self.span(root)
         child = self.load(root).children[-1]
         return child if child.ref.level == level else self.rightmost(child.ref, level)
+
+    def _write(self, ref: NodeRef, table: pa.Table) -> None:
+        self.store.put(ref.object, encode(table, ref.level))
+
+
+class _WritingNodes(NodeStore):
+    """Encodes and stores nodes while the next ones are made. Used by one thread at a time."""
+
+    def __init__(self, nodes: NodeStore, threads: ThreadPoolExecutor) -> None:
+        super().__init__(nodes.store, nodes.cache)
+        self._threads = threads
+        self._running: deque[Future[None]] = deque()
+
+    def settle(self) -> None:
+        """Return when everything saved is stored; raises what the first failure raised."""
+        running, self._running = self._running, deque()
+        wait(running)
+        for one in running:
+            one.result()
+
+    def _write(self, ref: NodeRef, table: pa.Table) -> None:
+        while len(self._running) >= _MOST_AHEAD:
+            self._running.popleft().result()
+        self._running.append(self._threads.submit(super()._write, ref, table))

@@ -86,16 +86,29 @@ def _walk(
         return
     node = nodes.load(child.ref)
     if child.ref.level == 0:
-        low = node.bisect(start) if start > child.first else 0
-        high = node.bisect(end) if end <= child.last else len(node)
-        if low < high:
-            yield Slice(node, low, high)
+        yield from _slice(child, node, start, end)
         return
-    within = node.children[node.bisect(start) :] if start > child.first else node.children
-    for grandchild in reversed(within) if reverse else within:
-        if not reverse and grandchild.first >= end:
-            return
-        yield from _walk(nodes, grandchild, start, end, reverse=reverse, fold=fold)
+    within = [one for one in node.children[node.bisect(start) :] if one.first < end]
+    if reverse:
+        within.reverse()
+    if child.ref.level > 1:
+        for one in within:
+            yield from _walk(nodes, one, start, end, reverse=reverse, fold=fold)
+        return
+    folded = [start <= one.first and one.last < end and fold(one) for one in within]
+    leaves = nodes.ahead(one for one, is_folded in zip(within, folded, strict=True) if not is_folded)
+    for one, is_folded in zip(within, folded, strict=True):
+        if is_folded:
+            yield one
+        else:
+            yield from _slice(one, next(leaves), start, end)
+
+
+def _slice(child: Child, leaf: Node, start: str, end: str) -> Iterator[Slice]:
+    low = leaf.bisect(start) if start > child.first else 0
+    high = leaf.bisect(end) if end <= child.last else len(leaf)
+    if low < high:
+        yield Slice(leaf, low, high)
 
 
 def totals(nodes: NodeStore, root: NodeRef | None, start: str, end: str) -> tuple[int, int]:

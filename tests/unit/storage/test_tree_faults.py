@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_pachy.errors import Corrupt, InvalidArgument, StoreUnavailable
+from airflow_pachy.errors import Corrupt, InvalidArgument, ObjectNotFound, StoreUnavailable
 from airflow_pachy.pfs.content import hash_bytes
 from airflow_pachy.pfs.objects import CountingStore, MemoryStore
 from airflow_pachy.pfs.tree import Content, Entry, Layout, NodeCache, NodeRef, Put, Remove, Tree
@@ -97,3 +97,35 @@ def test_the_hash_of_a_directory_is_that_of_what_is_below():
     assert tree.hash_of("a") == tree.hash_of("b") != tree.hash_of("c")
     assert tree.hash_of("c/x") == hash_bytes(b"other")
     assert tree.apply([put("a/y/z", b"new")]).hash_of("a") != tree.hash_of("a")
+
+
+def test_leaves_are_read_ahead_only_once_more_than_one_is_wanted():
+    store = CountingStore(MemoryStore())
+    tree = tree_on(store)
+    store.counts.requests.clear()
+    entries = Tree(store, tree.root, NodeCache(), layout=SMALL).entries()
+    next(entries)
+    entries.close()
+    assert store.counts.requests["get"] == tree.root.level + 1
+
+
+def test_a_damaged_leaf_is_told_when_its_turn_comes():
+    store = MemoryStore()
+    tree = tree_on(store)
+    leaves = [ref for ref in tree.nodes() if ref.level == 0]
+    store.delete([leaves[3].object])
+    entries = Tree(store, tree.root, NodeCache(), layout=SMALL).entries()
+    read = [next(entries).path for _ in range(sum(leaf.rows for leaf in leaves[:3]))]
+    assert read == [f"d/{number:05d}" for number in range(len(read))]
+    with pytest.raises(ObjectNotFound):
+        next(entries)
+
+
+def test_a_difference_in_many_leaves_opens_only_these():
+    store = CountingStore(MemoryStore())
+    tree = tree_on(store)
+    changed = tree.apply([put(f"d/{number:05d}", b"new") for number in range(0, 2000, 200)])
+    store.counts.requests.clear()
+    fresh = Tree(store, changed.root, NodeCache(), layout=SMALL)
+    assert len(list(fresh.diff(tree))) == 10
+    assert store.counts.requests["get"] <= 2 * 10 * (changed.root.level + 1)
