@@ -5,31 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_pachy.pipelines.rows import UNFINISHED, read_row
+import pyarrow.compute as pc
+
+from airflow_pachy.pfs.tree.bulk import concat_rows
+from airflow_pachy.pipelines.rows import UNFINISHED
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from airflow_pachy.pfs.tree import Tree
-    from airflow_pachy.pipelines.rows import DatumRow
 
 
 @dataclass(frozen=True, slots=True)
 class DatumChanges:
-    """Datums whose outputs must go (`vanished`) and come (`arrived`). One that was processed anew is in both."""
+    """Rows of the datums whose outputs must go (`vanished`) and come (`arrived`). One processed anew is in both."""
 
-    vanished: list[DatumRow]
-    arrived: list[DatumRow]
+    vanished: pa.Table
+    arrived: pa.Table
 
 
 def compare_datums(new: Tree, old: Tree) -> DatumChanges:
     """What changed between two jobs' datum trees, at the cost of what changed."""
-    vanished: list[DatumRow] = []
-    arrived: list[DatumRow] = []
-    for change in new.diff(old):
-        # Unfinished datums, in a published job the recovered ones, have no outputs.
-        if change.path.startswith(UNFINISHED):
-            continue
-        if change.old is not None:
-            vanished.append(read_row(change.old))
-        if change.new is not None:
-            arrived.append(read_row(change.new))
-    return DatumChanges(vanished, arrived)
+    arrived, vanished = [], []
+    for came, went in new.diff_tables(old):
+        arrived.append(_finished(came))
+        vanished.append(_finished(went))
+    return DatumChanges(concat_rows(vanished), concat_rows(arrived))
+
+
+def _finished(rows: pa.Table) -> pa.Table:
+    """Unfinished datums, in a published job the recovered ones, have no outputs."""
+    return rows.filter(pc.invert(pc.starts_with(rows["path"], pattern=UNFINISHED)))

@@ -10,23 +10,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import select, update
 
 from airflow_pachy.errors import BranchMoved
 from airflow_pachy.metadata.models import Pipeline
 from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pfs.tree import NodeRef, Tree
-from airflow_pachy.pipelines.lookup import look_up
-from airflow_pachy.pipelines.rows import read_row
+from airflow_pachy.pfs.tree.bulk import concat_rows
+from airflow_pachy.pfs.tree.schema import single
+from airflow_pachy.pipelines.rows_table import with_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from airflow_pachy.pfs.client import Pfs
-    from airflow_pachy.pfs.tree.entries import Put
-    from airflow_pachy.pipelines.rows import DatumRow
 
 _TRIES = 10
+_NOTHING = pa.array([], pa.string())
 
 
 def open_tree(pfs: Pfs, text: str | None) -> Tree:
@@ -39,20 +39,22 @@ def open_memory(pfs: Pfs, pipeline: str) -> Tree:
     return open_tree(pfs, _text(pfs, pipeline))
 
 
-def remember(pfs: Pfs, pipeline: str, rows: Iterable[DatumRow]) -> None:
-    """Add finished datums to the memory. Safe beside other jobs of the pipeline: the slower one merges again."""
-    news = sorted(rows, key=lambda row: row.id)
-    for _ in range(_TRIES if news else 0):
+def remember(pfs: Pfs, pipeline: str, success: pa.Table, others: pa.Table) -> None:
+    """Add rows of finished datums, each table ascending by datum id, to the memory: those that succeeded, and others.
+
+    Safe beside other jobs of the pipeline: the slower one merges again.
+    """
+    for _ in range(_TRIES):
         seen = _text(pfs, pipeline)
         memory = open_tree(pfs, seen)
-        text = tree_text(memory.apply(_changes(memory, news)))
+        rows = concat_rows([success, _unless_done(memory, others)])
+        text = tree_text(memory.merge(_NOTHING, rows.sort_by("path"), keys_are_paths=False))
         with pfs.metadata.session() as session:
             unmoved = Pipeline.memory == seen if seen is not None else Pipeline.memory.is_(None)
             done = session.execute(update(Pipeline).where(Pipeline.name == pipeline, unmoved).values(memory=text))
             if done.rowcount == 1:  # type: ignore[attr-defined]  # an UPDATE's result has it
                 return
-    if news:
-        raise BranchMoved(f"other jobs of pipeline {pipeline!r} changed its memory {_TRIES} times meanwhile; try again")
+    raise BranchMoved(f"other jobs of pipeline {pipeline!r} changed its memory {_TRIES} times meanwhile; try again")
 
 
 def _text(pfs: Pfs, pipeline: str) -> str | None:
@@ -60,7 +62,8 @@ def _text(pfs: Pfs, pipeline: str) -> str | None:
         return session.scalar(select(Pipeline.memory).where(Pipeline.name == pipeline))
 
 
-def _changes(memory: Tree, news: Sequence[DatumRow]) -> Iterable[Put]:
-    failures = [row.id for row in news if row.state != "success"]
-    done = {key for key, entry in look_up(memory, failures) if entry is not None and read_row(entry).state == "success"}
-    return (row.remember() for row in news if row.id not in done)
+def _unless_done(memory: Tree, others: pa.Table) -> pa.Table:
+    """Without those that the memory knows to have succeeded."""
+    known = memory.find(single(others["path"]))
+    done = known.filter(with_state(known, "success"))
+    return others.filter(pc.invert(pc.is_in(others["path"], value_set=single(done["path"]))))

@@ -9,29 +9,39 @@ chance of their hashes, and with overwrite the datum whose input sorts last wins
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from airflow_pachy.errors import PathConflict
-from airflow_pachy.pfs.content import hash_bytes
-from airflow_pachy.pfs.tree import sorted_changes
-from airflow_pachy.pfs.tree.entries import Content, Entry, Put, Remove
+from airflow_pachy.pfs.tree.bulk import concat_rows
+from airflow_pachy.pfs.tree.entries import Content, Entry
+from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
+from airflow_pachy.pfs.tree.schema import LEAF, single
+from airflow_pachy.pipelines.outputs import BATCH_FILES, sorted_keys, unfit_outputs
 from airflow_pachy.pipelines.results import read_outputs
+from airflow_pachy.pipelines.rows_table import bodies_of, fields_of, inline_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_pachy.pfs.client import Pfs
     from airflow_pachy.pfs.content import ContentReader, ContentWriter
     from airflow_pachy.pfs.tree import Tree
-    from airflow_pachy.pfs.tree.entries import Change
     from airflow_pachy.pipelines.comparison import DatumChanges
-    from airflow_pachy.pipelines.rows import DatumRow
+    from airflow_pachy.pipelines.results import Outputs
 
 Rule = Literal["append", "overwrite"]
 
 # Not a legal path, so no part has this key: its row says by which rule the tree was made.
 _RULE_KEY = "\0on_collision"
+_NOTHING = pa.array([], pa.string())
+# Reading the parts of one path costs about as much as scanning so many parts.
+_SCAN_FACTOR = 20
+_BATCH = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,51 +58,124 @@ def rule_of(parts: Tree) -> str:
     return (entry.content.inline or b"").decode() if entry is not None else ""
 
 
-def part_key(path: str, row: DatumRow) -> str:
-    """Where the part lies that `row` wrote to `path`."""
-    # Slashes of the inputs' paths would make one key a directory of another.
-    order = "\0".join(item.path.replace("/", "\1") for item in reversed(row.inputs))
-    return f"{path}\0{order}\0{row.id}"
-
-
-def combine(pfs: Pfs, base: Combined, changes: DatumChanges, rule: Rule) -> Combined:
+def combine(pfs: Pfs, base: Combined, changes: DatumChanges, rule: Rule, *, batch_files: int = BATCH_FILES) -> Combined:
     """Apply changed datums to the parts and make the paths they touch anew. Raises `PathConflict`, `Corrupt`."""
-    news: list[Change] = [Put(_rule_entry(rule))]
-    touched: set[str] = set()
-    for row, outputs in read_outputs(pfs.store, changes.vanished):
-        news += [Remove(part_key(entry.path, row)) for entry in outputs]
-        touched.update(entry.path for entry in outputs)
-    for row, outputs in read_outputs(pfs.store, changes.arrived):
-        news += [Put(replace(entry, path=part_key(entry.path, row), datum=row.id)) for entry in outputs]
-        touched.update(entry.path for entry in outputs)
-    parts = base.parts.apply(sorted_changes(news))
-    with pfs.new_content_writer() as writer:
-        remade = [_remake(path, list(parts.entries(f"{path}\0")), rule, writer, pfs.content_reader) for path in touched]
+    parts = base.parts.merge(_NOTHING, inline_table([_RULE_KEY], [rule.encode()]), keys_are_paths=False)
+    touched = _NOTHING
+    for rows, is_removed in ((changes.vanished, True), (changes.arrived, False)):
+        for files in _batches((_as_parts(outputs) for outputs in read_outputs(pfs.store, rows)), batch_files):
+            touched = sorted_keys([touched, paths_of(files["path"])])
+            if is_removed:
+                parts = parts.merge(sorted_keys([single(files["path"])]), LEAF.empty_table(), keys_are_paths=False)
+            else:
+                parts = parts.merge(_NOTHING, files.sort_by("path"), keys_are_paths=False)
     try:
-        tree = base.tree.apply(sorted_changes(remade))
+        with pfs.new_content_writer() as writer:
+            maker = _Maker(rule, writer, pfs.content_reader)
+            remade = _batches(map(maker.remake, _whole_paths(_parts_of(parts, touched))), batch_files)
+            tree, removed = base.tree, touched
+            for files in remade:
+                tree = tree.merge(removed, files)
+                removed = _NOTHING
+            tree = tree.merge(removed, LEAF.empty_table())
     except PathConflict as error:
-        raise PathConflict(
-            f"the outputs of two datums do not fit into one tree: {error}. One datum writes a file where another "
-            "writes a directory; let the code choose other names under /pfs/out"
-        ) from error
+        raise unfit_outputs(error) from error
     return Combined(tree, parts)
 
 
-def _rule_entry(rule: Rule) -> Entry:
-    body = rule.encode()
-    return Entry(_RULE_KEY, Content(hash_bytes(body), len(body), inline=body))
+def _as_parts(outputs: Outputs) -> pa.Table:
+    """Output files under the keys of their parts."""
+    suffixes = [_suffix(key, body) for key, body in bodies_of(outputs.datums)]
+    paths: Any = outputs.files["path"].to_pylist()
+    keys = [path + suffixes[owner] for path, owner in zip(paths, outputs.owner.tolist(), strict=True)]
+    return outputs.files.set_column(0, "path", pa.array(keys, pa.string()))
 
 
-def _remake(path: str, parts: list[Entry], rule: Rule, writer: ContentWriter, reader: ContentReader) -> Change:
-    if not parts:
-        return Remove(path)
-    last = parts[-1]
-    if len(parts) == 1 or rule == "overwrite":
-        return Put(replace(last, path=path))
-    rest = Concatenation(iter([part.content for part in parts[1:]]), reader)
-    content = writer.append(parts[0].content, io.BufferedReader(rest, buffer_size=1 << 20), reader)
-    newest = max(part.mtime_us for part in parts)
-    return Put(Entry(path, content, any(part.executable for part in parts), None, newest))
+def _suffix(key: str, body: bytes) -> str:
+    # Slashes of the inputs' paths would make one key a directory of another.
+    inputs = fields_of(body, key)[-1].decode("utf-8", "surrogateescape").split("\0")[1::3]
+    return "\0".join(["", *(path.replace("/", "\1") for path in reversed(inputs)), key])
+
+
+def _batches(tables: Iterable[pa.Table], batch_files: int) -> Iterator[pa.Table]:
+    """The tables, joined until they have so many rows."""
+    waiting: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += table.num_rows
+        if count >= batch_files:
+            yield concat_rows(waiting)
+            waiting, count = [], 0
+    if count:
+        yield concat_rows(waiting)
+
+
+def paths_of(keys: Any) -> Any:
+    """The paths that keys of parts belong to."""
+    return pa.array([key.partition("\0")[0] for key in keys.to_pylist()], pa.string())
+
+
+def _parts_of(parts: Tree, touched: Any) -> Iterator[pa.Table]:
+    """All parts of these paths, in order."""
+    if len(touched) * _SCAN_FACTOR < len(parts):
+        for path in touched.to_pylist():
+            yield leaf_table(list(parts.entries(f"{path}\0")))
+        return
+    for table in parts.tables():
+        for start in range(0, table.num_rows, _BATCH):
+            some = table[start : start + _BATCH]
+            yield some.filter(pc.is_in(paths_of(some["path"]), value_set=touched))
+
+
+def _whole_paths(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same tables, cut so that all parts of a path are in one of them."""
+    rest = LEAF.empty_table()
+    for table in tables:
+        if not table.num_rows:
+            continue
+        joined = pa.concat_tables([rest, table])
+        last = joined["path"][-1].as_py().partition("\0")[0]
+        below: Any = pc.starts_with(joined["path"], pattern=f"{last}\0")
+        count = joined.num_rows - int(pc.sum(below).as_py() or 0)
+        if count:
+            yield joined[:count]
+        rest = joined[count:]
+    if rest.num_rows:
+        yield rest
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes files of their parts."""
+
+    rule: Rule
+    writer: ContentWriter
+    reader: ContentReader
+
+    def remake(self, parts: pa.Table) -> pa.Table:
+        """The files of some paths, of all their parts in order."""
+        parts = parts.combine_chunks()
+        paths = paths_of(parts["path"])
+        names: list[str] = paths.to_pylist()
+        ends = [place for place, name in enumerate(names) if place + 1 == len(names) or names[place + 1] != name]
+        files = parts.set_column(0, "path", paths).take(pa.array(ends, pa.int64()))
+        if self.rule == "overwrite" or len(ends) == len(names):
+            return files
+        counts = np.diff([-1, *ends])
+        single_part = files.filter(pa.array(counts == 1))
+        joined = [
+            self._join(names[end], list(entries_of(parts[end + 1 - count : end + 1])))
+            for end, count in zip(ends, counts.tolist(), strict=True)
+            if count > 1
+        ]
+        return concat_rows([single_part, leaf_table(joined)]).sort_by("path")
+
+    def _join(self, path: str, parts: list[Entry]) -> Entry:
+        rest = Concatenation(iter([part.content for part in parts[1:]]), self.reader)
+        content = self.writer.append(parts[0].content, io.BufferedReader(rest, buffer_size=1 << 20), self.reader)
+        newest = max(part.mtime_us for part in parts)
+        return Entry(path, content, any(part.executable for part in parts), None, newest)
 
 
 class Concatenation(io.RawIOBase):
