@@ -24,20 +24,25 @@ from airflow_pachy.cli import (
     repos,
 )
 from airflow_pachy.cli.session import Session
+from airflow_pachy.cli.tags import create_tag, delete_tag, list_tags
 from airflow_pachy.errors import PachyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
-    "create": ("Create a repo or a branch.", {"repo": repos.create, "branch": branches.create}),
-    "update": ("Change a repo's description.", {"repo": repos.update}),
+    "create": (
+        "Create a repo, a branch or a tag.",
+        {"repo": repos.create, "branch": branches.create, "tag": create_tag},
+    ),
+    "update": ("Change what is said of a repo or a commit.", {"repo": repos.update, "commit": commits.update}),
     "list": (
-        "List repos, branches, commits, files, jobs or datums.",
+        "List repos, branches, commits, tags, files, jobs or datums.",
         {
             "repo": repos.list_,
             "branch": branches.list_,
             "commit": commits.list_,
+            "tag": list_tags,
             "file": file_reads.list_,
             "job": jobs.list_,
             "datum": datums.list_,
@@ -55,15 +60,24 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
         },
     ),
     "delete": (
-        "Delete a repo, a branch, a commit or files.",
-        {"repo": repos.delete, "branch": branches.delete, "commit": commits.delete, "file": file_writes.delete},
+        "Delete a repo, a branch, a commit, a tag or files.",
+        {
+            "repo": repos.delete,
+            "branch": branches.delete,
+            "commit": commits.delete,
+            "tag": delete_tag,
+            "file": file_writes.delete,
+        },
     ),
     "start": ("Start a commit that stays open for several changes.", {"commit": commits.start}),
     "finish": ("Finish an open commit.", {"commit": commits.finish}),
     "drop": ("Undo the newest commit, or give up an open one.", {"commit": commits.drop}),
     "squash": ("Remove a commit from the middle of a history.", {"commit": commits.squash}),
+    "forget": ("Give up the data of a commit, and keep what is known of it.", {"commit": commits.forget}),
     "wait": ("Wait until a commit is finished.", {"commit": commits.wait}),
+    "flush": ("Wait until everything downstream of commits has been made.", {"commit": commits.flush}),
     "subscribe": ("Print commits of a branch as they appear.", {"commit": commits.subscribe}),
+    "tick": ("Move the branches whose schedule has come.", {"trigger": branches.tick}),
     "stop": ("Stop a job.", {"job": jobs.stop}),
     "validate": ("Say what becomes of a pipeline spec.", {"pipeline": pipelines.validate}),
     "put": ("Put files, directories, URLs or standard input into a repo.", {"file": file_writes.put}),
@@ -76,7 +90,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "db": ("Look after the metadata database.", {"upgrade": database.upgrade}),
 }
 _GC_THRESHOLD = 100_000
-NOUNS = {"repo", "branch", "commit", "file", "job", "datum", "pipeline"}
+NOUNS = {"repo", "branch", "commit", "tag", "trigger", "file", "job", "datum", "pipeline"}
 
 
 class VerbGroup(click.Group):
@@ -89,7 +103,8 @@ class VerbGroup(click.Group):
         if args and args[0].rstrip("s") in NOUNS:
             noun = args[0].rstrip("s")
             verbs = [verb for verb, (_, nouns) in COMMANDS.items() if noun in nouns]
-            verb = args[1] if len(args) > 1 and args[1] in verbs else verbs[0]
+            asked = args[1] if len(args) > 1 else "list"
+            verb = asked if asked in verbs else verbs[0]
             ctx.fail(f"The verb comes first: 'pachy {verb} {noun}'. Verbs for '{noun}': {', '.join(verbs)}.")
         return super().resolve_command(ctx, args)
 

@@ -1,4 +1,4 @@
-"""`pachy start|finish|list|inspect|wait|subscribe|drop|squash|delete commit`."""
+"""`pachy start|finish|update|list|inspect|wait|flush|subscribe|drop|squash|forget|delete commit`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from airflow_pachy.cli import human
 from airflow_pachy.cli.command import after_option, command, json_option, limit_option
+from airflow_pachy.cli.labels import changes, label_option, shown, unlabel_option
 from airflow_pachy.cli.output import print_fields, print_list
 from airflow_pachy.errors import JobFailed
 
@@ -23,11 +24,29 @@ if TYPE_CHECKING:
     "pachy start commit images@master",
     'pachy start commit images@master --description "cleaned labels"',
     "pachy start commit images@experiment --parent master^2",
+    "pachy start commit images@master --label source=camera-2",
+    "pachy start commit edges@master --provenance images@master^",
 )
 @click.argument("branch")
 @click.option("--parent", metavar="COMMIT", help="Begin from this commit instead of the branch's head.")
 @click.option("-d", "--description", default="", help="What changes, for people.")
-def start(session: Session, *, branch: str, parent: str | None, description: str) -> None:
+@click.option(
+    "-p",
+    "--provenance",
+    multiple=True,
+    metavar="COMMIT",
+    help="A commit it is made from, instead of the heads of the branches that its branch is made from; repeatable.",
+)
+@label_option("A label for it; repeatable.")
+def start(
+    session: Session,
+    *,
+    branch: str,
+    parent: str | None,
+    description: str,
+    provenance: tuple[str, ...],
+    labels: dict[str, str],
+) -> None:
     """Start a commit on a branch and print its id.
 
     It stays open until `pachy finish commit`; until then puts and deletes on the branch go into it, and others see
@@ -35,22 +54,47 @@ def start(session: Session, *, branch: str, parent: str | None, description: str
     """
     repo = branch.partition("@")[0]
     origin = f"{repo}@{parent}" if parent is not None and "@" not in parent else parent
-    click.echo(session.pfs.start_commit(branch, parent=origin, description=description).id)
+    started = session.pfs.start_commit(
+        branch, parent=origin, description=description, provenance=list(provenance) or None, labels=labels
+    )
+    click.echo(started.id)
 
 
 @command("pachy finish commit images@master", 'pachy finish commit images@master --description "labels of May"')
 @click.argument("commit")
 @click.option("-d", "--description", help="Replaces the description given at the start.")
 @click.option("--empty", is_flag=True, help="Publish it with no files, whatever was put or inherited.")
-def finish(session: Session, *, commit: str, description: str | None, empty: bool) -> None:
+@click.option("--error", metavar="REASON", help="Close it beside its branch, which stays, because of this.")
+@label_option("One more label for it; repeatable.")
+def finish(
+    session: Session, *, commit: str, description: str | None, empty: bool, error: str | None, labels: dict[str, str]
+) -> None:
     """Finish the open commit of a branch: its files become the branch's head, and whoever waits for it starts."""
-    session.pfs.finish_commit(commit, description=description, empty=empty)
+    session.pfs.finish_commit(commit, description=description, empty=empty, error=error, labels=labels)
+
+
+@command(
+    'pachy update commit images@master --description "labels of May"',
+    "pachy update commit images@v1.2 --label checked=yes --unlabel todo",
+)
+@click.argument("commit")
+@click.option("-d", "--description", help="The new description.")
+@label_option("A label to set; repeatable.")
+@unlabel_option
+def update(
+    session: Session, *, commit: str, description: str | None, labels: dict[str, str], unlabel: tuple[str, ...]
+) -> None:
+    """Change what is said of a commit: its description and labels. Its files never change."""
+    if description is None and not labels and not unlabel:
+        raise click.UsageError("Nothing to change: give --description, --label or --unlabel.")
+    session.pfs.update_commit(commit, description, labels=changes(labels, unlabel))
 
 
 @command(
     "pachy list commit images@master",
     "pachy list commit images@master --limit 10 --json",
     "pachy list commit images@master --limit 10 --after 0d2c9e4ab8c64b6f8a3bb1d6f3a7c5e1",
+    "pachy list commit images@master --label checked=yes",
     "pachy list commit montage@master --provenance          # everything this commit was made from",
     "pachy list commit images@master --subvenance           # everything made from it",
 )
@@ -60,6 +104,7 @@ def finish(session: Session, *, commit: str, description: str | None, empty: boo
 @after_option("commit")
 @click.option("-r", "--reverse", is_flag=True, help="The oldest first.")
 @click.option("--origin", type=click.Choice(["user", "auto"]), help="Only commits made by users, or by jobs.")
+@label_option("Only commits with this label; repeatable.")
 @click.option(
     "--provenance", "line", flag_value="provenance", help="Instead: the commits it was made from, in all repos."
 )
@@ -73,15 +118,19 @@ def list_(
     after: str | None,
     reverse: bool,
     origin: str | None,
+    labels: dict[str, str],
     line: str | None,
 ) -> None:
     """List the history of a branch or commit, the newest first."""
     found: Iterable[CommitInfo]
     if line is None:
-        found = session.pfs.list_commits(commit, after=after, limit=limit, reverse=reverse, origin=origin)
-    elif after or reverse or origin:
+        beyond = f"{commit.partition('@')[0]}@{after}" if after is not None and "@" not in after else after
+        found = session.pfs.list_commits(
+            commit, after=beyond, limit=limit, reverse=reverse, origin=origin, labels=labels
+        )
+    elif after or reverse or origin or labels:
         raise click.UsageError(
-            f"--{line} takes no --after, --reverse or --origin: it lists across repos, oldest first."
+            f"--{line} takes no --after, --reverse, --origin or --label: it lists across repos, oldest first."
         )
     else:
         found = getattr(session.pfs, line)(commit)
@@ -98,6 +147,8 @@ def inspect(session: Session, *, commit: str, as_json: bool) -> None:
         ("Commit", str(info)),
         ("Branch", info.branch),
         ("Description", info.description),
+        ("Tags", ", ".join(info.tags)),
+        ("Labels", shown(info.labels)),
         ("State", info.state),
         ("Error", info.error or ""),
         ("Parent", info.parent or ""),
@@ -106,6 +157,7 @@ def inspect(session: Session, *, commit: str, as_json: bool) -> None:
         ("Finished", human.age(info.finished) if info.finished else ""),
         ("Files", f"{info.file_count:,}"),
         ("Size", human.size(info.size_bytes)),
+        ("Forgotten", _forgotten(info)),
         ("Origin", info.origin),
         ("Author", info.author or ""),
         ("Job", info.job or ""),
@@ -127,6 +179,25 @@ def wait(session: Session, *, commit: str, timeout: float | None, as_json: bool)
 
 
 @command(
+    "pachy flush commit images@master",
+    "pachy flush commit images@master labels@master --to-repo montage --timeout 3600",
+)
+@click.argument("commits", nargs=-1, required=True, metavar="COMMIT...")
+@click.option("-r", "--to-repo", multiple=True, metavar="REPO", help="Wait only for what ends up there; repeatable.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long.")
+@json_option
+def flush(
+    session: Session, *, commits: tuple[str, ...], to_repo: tuple[str, ...], timeout: float | None, as_json: bool
+) -> None:
+    """Wait until everything downstream has been made from these commits, and show what was made.
+
+    The exit code is 1 when a job on the way failed, or not everything was there in time.
+    """
+    made = session.pfs.flush_commit(list(commits), to_repos=list(to_repo) or None, timeout=timeout)
+    print_list(made, _columns(), as_json=as_json)
+
+
+@command(
     "pachy subscribe commit images@master",
     "pachy subscribe commit images@master --new --limit 1 --json",
     "pachy subscribe commit images@master --start 0d2c9e4ab8c64b6f8a3bb1d6f3a7c5e1",
@@ -134,33 +205,53 @@ def wait(session: Session, *, commit: str, timeout: float | None, as_json: bool)
 @click.argument("branch")
 @click.option("--start", metavar="COMMIT", help="Begin behind this commit.")
 @click.option("--new", is_flag=True, help="Only commits finished from now on.")
+@click.option(
+    "--state",
+    type=click.Choice(["finished", "open"]),
+    default="finished",
+    help="Show a commit when it is finished, or already when it is opened.",
+)
 @json_option
 @limit_option
-def subscribe(session: Session, *, branch: str, start: str | None, new: bool, as_json: bool, limit: int | None) -> None:
+def subscribe(
+    session: Session, *, branch: str, start: str | None, new: bool, state: str, as_json: bool, limit: int | None
+) -> None:
     """Print the finished commits of a branch, the oldest first, then each new one as it appears, until interrupted."""
     if new:
         start = session.pfs.inspect_branch(branch).head
-    commits = session.pfs.subscribe_commit(branch, start=start)
+    commits = session.pfs.subscribe_commit(branch, start=start, state=state)
     # One page for each commit: whoever reads this wants it now, not when a page is full.
     for number, commit in enumerate(islice(commits, limit)):
         print_list([commit], _columns(), as_json=as_json, headings=number == 0)
 
 
-@command("pachy drop commit images@master")
+@command("pachy drop commit images@master", "pachy drop commit images@master --recursive")
 @click.argument("commit")
-def drop(session: Session, *, commit: str) -> None:
+@click.option("--recursive", is_flag=True, help="Also what was made from it.")
+def drop(session: Session, *, commit: str, recursive: bool) -> None:
     """Undo a commit that nothing follows: a branch whose head it is falls back to the commit before.
 
     An open commit is given up this way.
     """
-    session.pfs.drop_commit(commit)
+    session.pfs.drop_commit(commit, recursive=recursive)
 
 
-@command("pachy squash commit images@master^")
+@command("pachy squash commit images@master^", "pachy squash commit images@master^ --recursive")
 @click.argument("commit")
-def squash(session: Session, *, commit: str) -> None:
+@click.option("--recursive", is_flag=True, help="Also what was made from it.")
+def squash(session: Session, *, commit: str, recursive: bool) -> None:
     """Remove a commit in the middle of a history: the commits after it keep their files."""
-    session.pfs.squash_commit(commit)
+    session.pfs.squash_commit(commit, recursive=recursive)
+
+
+@command("pachy forget commit images@master^10")
+@click.argument("commit")
+def forget(session: Session, *, commit: str) -> None:
+    """Give up the files of an old commit for good; what is known of it stays: sizes, author, provenance, labels.
+
+    Not for the head of a branch, a tagged commit, or one that a job is reading. Garbage collection frees the space.
+    """
+    session.pfs.forget_commit(commit)
 
 
 @command("pachy delete commit images@0d2c9e4ab8c64b6f8a3bb1d6f3a7c5e1")
@@ -173,6 +264,12 @@ def delete(session: Session, *, commit: str) -> None:
     session.pfs.delete_commit(commit)
 
 
+def _forgotten(info: CommitInfo) -> str:
+    if info.forgotten is None:
+        return ""
+    return human.age(info.forgotten) + (f" by {info.forgotten_by}" if info.forgotten_by else "")
+
+
 def _columns() -> list[tuple[str, Callable[[CommitInfo], str]]]:
     return [
         ("REPO", lambda commit: commit.repo),
@@ -183,5 +280,6 @@ def _columns() -> list[tuple[str, Callable[[CommitInfo], str]]]:
         ("FILES", lambda commit: str(commit.file_count)),
         ("ORIGIN", lambda commit: commit.origin),
         ("STATE", lambda commit: commit.state),
+        ("TAGS", lambda commit: ", ".join(commit.tags) or "-"),
         ("DESCRIPTION", lambda commit: commit.description),
     ]

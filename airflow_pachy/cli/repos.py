@@ -8,6 +8,7 @@ import click
 
 from airflow_pachy.cli import human
 from airflow_pachy.cli.command import after_option, command, json_option, limit_option
+from airflow_pachy.cli.labels import changes, label_option, shown, unlabel_option
 from airflow_pachy.cli.output import print_fields, print_list
 
 if TYPE_CHECKING:
@@ -17,32 +18,46 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs import RepoInfo
 
 
-@command("pachy create repo images", 'pachy create repo images --description "photos of the north camera"')
+@command(
+    "pachy create repo images",
+    'pachy create repo images --description "photos of the north camera"',
+    "pachy create repo images --label team=vision",
+)
 @click.argument("repo")
 @click.option("-d", "--description", default="", help="What it holds, for people.")
-def create(session: Session, *, repo: str, description: str) -> None:
+@label_option("A label for it; repeatable.")
+def create(session: Session, *, repo: str, description: str, labels: dict[str, str]) -> None:
     """Create an empty repo. Names are made of letters, digits, _ and -."""
-    session.pfs.create_repo(repo, description=description)
+    session.pfs.create_repo(repo, description=description, labels=labels)
 
 
-@command('pachy update repo images --description "photos of both cameras"')
+@command(
+    'pachy update repo images --description "photos of both cameras"',
+    "pachy update repo images --label team=vision --unlabel todo",
+)
 @click.argument("repo")
-@click.option("-d", "--description", required=True, help="The new description.")
-def update(session: Session, *, repo: str, description: str) -> None:
-    """Change the description of a repo."""
-    session.pfs.inspect_repo(repo)
-    session.pfs.create_repo(repo, description=description, update=True)
+@click.option("-d", "--description", help="The new description.")
+@label_option("A label to set; repeatable.")
+@unlabel_option
+def update(
+    session: Session, *, repo: str, description: str | None, labels: dict[str, str], unlabel: tuple[str, ...]
+) -> None:
+    """Change what is said of a repo: its description and labels."""
+    if description is None and not labels and not unlabel:
+        raise click.UsageError("Nothing to change: give --description, --label or --unlabel.")
+    session.pfs.update_repo(repo, description, labels=changes(labels, unlabel))
 
 
-@command("pachy list repo", "pachy list repo --json")
+@command("pachy list repo", "pachy list repo --json", "pachy list repo --label team=vision")
 @json_option
 @limit_option
 @after_option("repo")
-def list_(session: Session, *, as_json: bool, limit: int | None, after: str | None) -> None:
+@label_option("Only repos with this label; repeatable.")
+def list_(session: Session, *, as_json: bool, limit: int | None, after: str | None, labels: dict[str, str]) -> None:
     """List repos by name, with the size of what their master branch holds and, for a principal, what it may do."""
     access: list[tuple[str, Callable[[RepoInfo], str]]] = [("ACCESS", lambda repo: repo.access)]
     print_list(
-        session.pfs.list_repos(after=after, limit=limit),
+        session.pfs.list_repos(after=after, limit=limit, labels=labels),
         [
             ("NAME", lambda repo: repo.name),
             ("CREATED", lambda repo: human.age(repo.created)),
@@ -64,6 +79,7 @@ def inspect(session: Session, *, repo: str, as_json: bool) -> None:
     fields = [
         ("Name", info.name),
         ("Description", info.description),
+        ("Labels", shown(info.labels)),
         ("Created", human.age(info.created)),
         ("Author", info.author or ""),
         ("Your access", info.access if session.pfs.principal else ""),
