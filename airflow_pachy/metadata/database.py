@@ -46,6 +46,9 @@ class Metadata:
         # An SQLite database in memory lives in a single connection, which threads must take in turns.
         self._turn = threading.RLock() if is_memory(engine.url) else nullcontext()
         self._here = threading.local()
+        self._hooks: tuple[Callable[[Session], None], Callable[[Session], None]] | None = None
+        event.listen(self._sessions, "before_commit", self._before_commit)
+        event.listen(self._sessions, "after_commit", self._after_commit)
 
     @classmethod
     def open(cls, url: str, *, pooled: bool = True) -> Metadata:
@@ -92,6 +95,13 @@ class Metadata:
             return
         with self._turn, self._translated(), self._sessions.begin() as session:
             yield session
+
+    def on_commit(self, before: Callable[[Session], None], after: Callable[[Session], None]) -> None:
+        """Have `before` called inside each transaction that is about to commit, and `after` when it has.
+
+        What `before` raises rolls the transaction back. Whoever asks last is the one who is called.
+        """
+        self._hooks = (before, after)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -171,6 +181,15 @@ class Metadata:
     def close(self) -> None:
         """Close pooled connections."""
         self._engine.dispose()
+
+    def _before_commit(self, session: Session) -> None:
+        if self._hooks is not None and not session.in_nested_transaction():
+            session.flush()
+            self._hooks[0](session)
+
+    def _after_commit(self, session: Session) -> None:
+        if self._hooks is not None and not session.in_nested_transaction():
+            self._hooks[1](session)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from airflow_pachy.errors import Denied, InvalidArgument
+from airflow_pachy.metadata.changes import touch
 from airflow_pachy.metadata.models import PRINCIPAL_LENGTH, Grant
 from airflow_pachy.pfs.lookups import find_repo
 from airflow_pachy.pfs.names import check_repo_name
@@ -211,6 +212,7 @@ def _set(session: Session, repo: str, principal: str, role: Role, grants: dict[s
     """Write one grant, and note it in `grants`."""
     if role is Role.NONE:
         session.execute(delete(Grant).where(Grant.repo == repo, Grant.principal == principal))
+        touch(session, "repos", repo)
         grants.pop(principal, None)
         return
     row = session.get(Grant, (repo, principal))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import delete, select
 
 from airflow_pachy.errors import CommitOpen, HasDependents, InvalidArgument
+from airflow_pachy.metadata.changes import touch
 from airflow_pachy.metadata.models import Branch, BranchProvenance
 from airflow_pachy.metadata.version import take_turn
 from airflow_pachy.pfs.address import Address
@@ -95,6 +96,8 @@ def delete_branch(root: Root, branch: Address, *, force: bool) -> None:
                 "delete those first, or use force, which removes the edges"
             )
         release_followers(session, branch, force=force)
+        for edge in session.scalars(select(edges).where(to_us)):
+            touch(session, "branches", edge.repo, edge.branch)
         session.execute(delete(edges).where(to_us))
         session.delete(row)
 
@@ -126,6 +129,7 @@ def _set_provenance(session: Session, branch: Address, upstream: Sequence[Addres
             raise InvalidArgument(f"{branch} cannot derive from {one}: that would close a circle ({shown})")
     edges = BranchProvenance
     session.execute(delete(edges).where(edges.repo == branch.repo, edges.branch == branch.ref))
+    touch(session, "branches", branch.repo, branch.ref)
     for one in dict.fromkeys(upstream):
         session.add(edges(repo=branch.repo, branch=branch.ref, upstream_repo=one.repo, upstream_branch=one.ref))
 

@@ -127,10 +127,15 @@ def mirrors_of(session: Session, commit_ids: Sequence[str]) -> list[CommitMirror
 def read_mirror(store: ObjectStore, commit_id: str) -> dict[str, Any]:
     """The mirror's document; raises `ObjectNotFound` or `Corrupt`."""
     key = mirror_key(commit_id)
+    return decode_mirror(store.get(key), f"{store.url}/{key}")
+
+
+def decode_mirror(body: bytes, where: str) -> dict[str, Any]:
+    """What the body of a mirror says; `where` names it in errors. Raises `Corrupt`."""
     try:
-        document = json.loads(store.get(key))
+        document = json.loads(body)
     except ValueError as error:
-        raise Corrupt(f"object {key} in {store.url} is not the JSON copy of a commit: {error}") from error
+        raise Corrupt(f"{where} is not the JSON copy of a commit: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise Corrupt(f"object {key} in {store.url} has an unknown format; this version reads format {FORMAT}")
+        raise Corrupt(f"{where} has an unknown format; this version reads format {FORMAT}")
     return document

@@ -118,6 +118,7 @@ def drop_output_commit(root: Root, commit_id: str, error: str) -> None:
         row = find_commit_by_id(session, commit_id)
         if row.state == "open":
             row.state, row.error, row.finished, row.heartbeat = "error", error, utc_now(), None
+    mirror_again(root, [commit_id])
 
 
 def reopen_output_commit(root: Root, commit_id: str) -> None:

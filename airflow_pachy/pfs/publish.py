@@ -14,6 +14,7 @@ from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from airflow_pachy.errors import AlreadyExists, BranchMoved
+from airflow_pachy.metadata.changes import touch
 from airflow_pachy.metadata.models import Branch, CommitProvenance, HeadMove, Tag
 from airflow_pachy.pfs.lookups import find_repo
 from airflow_pachy.pfs.names import check_branch_name
@@ -125,6 +126,7 @@ def move_head(
             author=author,
         )
     )
+    touch(session, "moves", address.repo, address.ref, str(seen.ordinal + 1))
     return seen.ordinal + 1
 
 

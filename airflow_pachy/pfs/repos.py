@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from airflow_pachy.errors import AlreadyExists, HasDependents
+from airflow_pachy.metadata.changes import touch
 from airflow_pachy.metadata.models import BranchProvenance, Commit, CommitProvenance, Repo
 from airflow_pachy.pfs.access import grant_creator, with_roles
 from airflow_pachy.pfs.describe import describe_repos
@@ -59,9 +60,7 @@ def create_repo(
         raise taken from error
 
 
-def update_repo(
-    root: Root, name: str, *, description: str | None, labels: Mapping[str, str | None] | None
-) -> RepoInfo:
+def update_repo(root: Root, name: str, *, description: str | None, labels: Mapping[str, str | None] | None) -> RepoInfo:
     """Change what is said of a repo: the description if given, and the labels given; None takes a label away."""
     check_repo_name(name)
     with root.metadata.session() as session:
@@ -119,6 +118,8 @@ def delete_repo(root: Root, name: str, *, force: bool) -> None:
                 f"repo {name!r} cannot be deleted, {', '.join(dependents)} derived from it; "
                 "delete those first, or use force, which breaks their provenance"
             )
+        for edge in session.scalars(select(BranchProvenance).where(BranchProvenance.upstream_repo == name)):
+            touch(session, "branches", edge.repo, edge.branch)
         session.execute(delete(BranchProvenance).where(BranchProvenance.upstream_repo == name))
         own = select(Commit.id).where(Commit.repo == name).scalar_subquery()
         session.execute(delete(CommitProvenance).where(CommitProvenance.upstream.in_(own)))

@@ -13,9 +13,9 @@ from sqlalchemy import or_, select
 
 from airflow_pachy.errors import Corrupt
 from airflow_pachy.metadata.models import DatumSet, Job, Pipeline
+from airflow_pachy.pfs.rows import pages
 from airflow_pachy.pfs.upkeep.ledger import State
 from airflow_pachy.pfs.upkeep.marking import Marker, Reading
-from airflow_pachy.pfs.upkeep.roots import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from sqlalchemy import select, update
 
 from airflow_pachy.errors import BranchMoved
+from airflow_pachy.metadata.changes import touch
 from airflow_pachy.metadata.models import Pipeline
 from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pfs.tree import NodeRef, Tree

@@ -16,6 +16,7 @@ from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id, require_da
 from airflow_pachy.pfs.objects import open_store
 from airflow_pachy.pfs.open_commits import OpenCommits
 from airflow_pachy.pfs.puts import Puts
+from airflow_pachy.pfs.record_mirrors import RecordMirrors
 from airflow_pachy.pfs.root import Root
 from airflow_pachy.pfs.settings import process_environment, settings_from
 from airflow_pachy.pfs.stored_chunks import StoredChunks
@@ -41,6 +42,8 @@ class Client:
 
     def __init__(self, root: Root) -> None:
         self._root = root
+        mirrors = RecordMirrors(root.store, root.metadata)
+        root.metadata.on_commit(mirrors.before_commit, mirrors.after_commit)
         self.opened = OpenCommits(root)
         self._puts = Puts(root, self.opened)
 

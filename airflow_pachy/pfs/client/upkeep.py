@@ -10,6 +10,7 @@ from airflow_pachy.pfs.client.base import Client
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_pachy.pfs.upkeep.findings import Problem
     from airflow_pachy.pfs.upkeep.keepers import Keeper
     from airflow_pachy.pfs.upkeep.marking import Progress
     from airflow_pachy.pfs.upkeep.report import GcReport
@@ -50,6 +51,22 @@ class UpkeepVerbs(Client):
             keepers=keepers,
             progress=progress or silent,
         ).run()
+
+    def fsck(
+        self, *, fix: bool = False, rebuild: bool = False, deep: bool = False, progress: Progress | None = None
+    ) -> list[Problem]:
+        """Check the root and tell what is wrong; `fix` repairs what can be repaired, `deep` reads all contents.
+
+        `rebuild` instead fills an empty database from the copies in the bucket and tells what it left out. Raises
+        `Conflict` for a database that is not empty.
+        """
+        from airflow_pachy.pfs.upkeep.fsck import Check
+        from airflow_pachy.pfs.upkeep.marking import silent
+        from airflow_pachy.pfs.upkeep.rebuild import rebuild as rebuild_database
+
+        if rebuild:
+            return rebuild_database(self._root, progress or silent)
+        return list(Check(self._root, fix=fix, deep=deep, progress=progress or silent).problems())
 
     def set_retention(self, repo: str, *, keep_last: int | None = None, keep_days: int | None = None) -> None:
         """Say how many commits of each branch, and how many days, keep their data; neither: all do.

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +25,11 @@ class Problem:
     def __str__(self) -> str:
         state = "fixed: " if self.fixed else ""
         return f"{state}{self.where}: {self.what}; {self.advice}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem, and what repairs it, if anything does."""
+
+    problem: Problem
+    repair: Callable[[], None] | None = None

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_pachy.pfs.root import Root
-    from airflow_pachy.pfs.upkeep.findings import Problem
     from airflow_pachy.pfs.upkeep.marking import Marker
 
 # By name, since these layers lie above this one. Whoever adds a table with references into the bucket adds its keeper.
@@ -45,10 +44,6 @@ class Keeper(Protocol):
 
     def mark(self, root: Root, marker: Marker, cutoff: datetime) -> None:
         """Mark everything that must stay. What ended before `cutoff` needs to be kept for nobody any more."""
-        ...
-
-    def check(self, root: Root, marker: Marker) -> Iterable[Problem]:
-        """What is wrong with the layer's rows and objects; marks what it reads."""
         ...
 
 

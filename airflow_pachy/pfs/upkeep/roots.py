@@ -5,22 +5,20 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import or_, select, tuple_
+from sqlalchemy import or_, select
 
 from airflow_pachy.metadata.models import Commit, Delta, RemovedTree, Repo, StoredObject
 from airflow_pachy.pfs.mirror import mirror_key
+from airflow_pachy.pfs.record_mirrors import record_key, record_keys
+from airflow_pachy.pfs.rows import pages
 from airflow_pachy.pfs.upkeep.ledger import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from sqlalchemy.orm import InstrumentedAttribute
-
     from airflow_pachy.pfs.root import Root
     from airflow_pachy.pfs.upkeep.marking import Marker
-
-_PAGE = 2000
 
 
 def mark_commits(root: Root, marker: Marker, cutoff: datetime, given_up: Mapping[str, str] | None = None) -> None:
@@ -33,6 +31,7 @@ def mark_commits(root: Root, marker: Marker, cutoff: datetime, given_up: Mapping
     for repo in repos:
         with marker.as_of(State.LIVE, repo):
             marker.trees(_trees(commits_of(root, repo), marker, given_up or {}))
+    marker.keys(record_key(kind, key) for kind, key in record_keys(root))
     recent = or_(Commit.state == "open", Commit.finished > cutoff)
     query = select(Commit.repo, Delta.commit, Delta.sequence, Delta.key)
     query = query.join(Commit, Commit.id == Delta.commit).where(recent)
@@ -86,18 +85,3 @@ def _mark_removed(root: Root, marker: Marker, state: State, which: Any) -> None:
                     marker.objects([row.what])
                 else:
                     marker.trees([row.what])
-
-
-def pages(root: Root, query: Any, keys: tuple[InstrumentedAttribute[Any], ...]) -> Iterator[Any]:
-    """Rows of a query by its unique keys, which must be its first columns, page by page."""
-    after: tuple[Any, ...] | None = None
-    while True:
-        page = query.order_by(*keys).limit(_PAGE)
-        if after is not None:
-            page = page.where(tuple_(*keys) > tuple_(*after))
-        with root.metadata.reader() as session:
-            rows = session.execute(page).all()
-        yield from rows
-        if len(rows) < _PAGE:
-            return
-        after = tuple(rows[-1][: len(keys)])

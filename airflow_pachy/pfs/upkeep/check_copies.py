@@ -1,0 +1,104 @@
+"""Rows against their copies in the bucket, both ways: a copy that is missing would be missed when SQL is lost."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from airflow_pachy.errors import ObjectNotFound
+from airflow_pachy.metadata.models import Commit
+from airflow_pachy.pfs import mirror, record_mirrors
+from airflow_pachy.pfs.rows import pages
+from airflow_pachy.pfs.upkeep.clock import store_now
+from airflow_pachy.pfs.upkeep.findings import Finding, Problem
+from airflow_pachy.pfs.upkeep.ledger import Ledger, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_pachy.pfs.objects.store import ObjectStore
+    from airflow_pachy.pfs.root import Root
+    from airflow_pachy.pfs.upkeep.marking import Progress
+
+_BATCH = 500
+_READS = 16
+# Copies are written before what they describe; a younger one may belong to a transaction that is under way.
+_SETTLED = timedelta(days=1)
+
+
+def check_copies(root: Root, progress: Progress) -> Iterator[Finding]:
+    """Copies that are missing, differ, or belong to nothing."""
+    now = store_now(root.store)
+    with Ledger() as ledger, ThreadPoolExecutor(_READS, thread_name_prefix="copies") as pool:
+        for batch in _batches(_wanted(root)):
+            bodies = pool.map(partial(_read, root.store), [key for key, _, _ in batch])
+            progress("compare", len(batch))
+            for (key, wanted, what), body in zip(batch, bodies, strict=True):
+                ledger.mark(key, State.LIVE, what)
+                if wanted is not None and not _same(body, wanted):
+                    state = "has no copy in the bucket" if body is None else "differs from its copy in the bucket"
+                    problem = Problem(f"{what} {state}", key, "--fix writes it")
+                    yield Finding(problem, partial(root.store.put, key, wanted))
+        for prefix in (mirror.PREFIX, record_mirrors.PREFIX):
+            for info in root.store.list_keys(prefix):
+                if ledger.state(info.key) is None and info.modified < now - _SETTLED:
+                    problem = Problem("it is the copy of nothing that is in the database", info.key, "--fix deletes it")
+                    yield Finding(problem, partial(root.store.delete, [info.key]))
+
+
+def _wanted(root: Root) -> Iterator[tuple[str, bytes | None, str]]:
+    """Where copies should lie, what they should say (None: anything may), and whose they are."""
+    ids = (row.id for row in pages(root, select(Commit.id), (Commit.id,)))
+    while batch := list(islice(ids, _BATCH)):
+        with root.metadata.reader() as session:
+            mirrors = {one.id: one for one in mirror.mirrors_of(session, batch)}
+        for one in batch:
+            body = mirrors[one].to_json() if one in mirrors else None
+            yield mirror.mirror_key(one), body, f"commit {one}"
+    for kind, key in record_mirrors.record_keys(root):
+        with root.metadata.reader() as session:
+            document = record_mirrors.record_document(session, kind, key)
+        # A move has a copy only if no commit tells of it.
+        needed = document is not None and kind != "moves"
+        body = record_mirrors.encode_record(document) if needed and document is not None else None
+        yield record_mirrors.record_key(kind, key), body, f"{kind} {' '.join(key)}"
+
+
+def _batches(wanted: Iterator[tuple[str, bytes | None, str]]) -> Iterator[list[tuple[str, bytes | None, str]]]:
+    while batch := list(islice(wanted, _BATCH)):
+        yield batch
+
+
+def _read(store: ObjectStore, key: str) -> bytes | None:
+    try:
+        return store.get(key)
+    except ObjectNotFound:
+        return None
+
+
+def _same(body: bytes | None, wanted: bytes) -> bool:
+    return body is not None and (body == wanted or _settled(body) == _settled(wanted))
+
+
+def _settled(body: bytes) -> Any:
+    """What a copy says, without what changes all the time and is told elsewhere."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return None
+    for table, volatile in _VOLATILE.items():
+        for row in document.get(table, ()) if isinstance(document, dict) else ():
+            for name in volatile:
+                row.pop(name, None)
+    if isinstance(document, dict) and "provenance" in document:
+        document["provenance"] = sorted(document["provenance"])
+    return document
+
+
+_VOLATILE = {"pachy_branch": ("head", "ordinal", "open_commit"), "pachy_job": ("heartbeat",)}
