@@ -53,6 +53,7 @@ def remember(pfs: Pfs, pipeline: str, success: pa.Table, others: pa.Table) -> No
         with pfs.metadata.session() as session:
             unmoved = Pipeline.memory == seen if seen is not None else Pipeline.memory.is_(None)
             done = session.execute(update(Pipeline).where(Pipeline.name == pipeline, unmoved).values(memory=text))
+            touch(session, "pipelines", pipeline)
             if done.rowcount == 1:  # type: ignore[attr-defined]  # an UPDATE's result has it
                 return
     raise BranchMoved(f"other jobs of pipeline {pipeline!r} changed its memory {_TRIES} times meanwhile; try again")
