@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from airflow_pachy.errors import CommitNotFound
+from airflow_pachy.errors import CommitNotFound, InvalidArgument
 from airflow_pachy.metadata.models import Commit, HeadMove
 from airflow_pachy.pfs.ancestry import ancestors
 from airflow_pachy.pfs.describe import describe_commit, describe_commits
+from airflow_pachy.pfs.firing import tick_triggers
 from airflow_pachy.pfs.lookups import find_branch, find_commit, find_commit_by_id
+from airflow_pachy.pfs.publish import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy.orm import Session
 
+    from airflow_pachy.metadata.models import Branch
     from airflow_pachy.pfs.address import Address
     from airflow_pachy.pfs.infos import CommitInfo
     from airflow_pachy.pfs.root import Root
 
+_STATES = ("finished", "open")
 _FIRST_SECONDS = 0.05
 _LONGEST_SECONDS = 2.0
 
@@ -74,14 +78,23 @@ def subscribe_commit(
     """The history of a branch beyond `start`, oldest first, then every commit that becomes its head, as it does.
 
     With `state` "open", commits that users open on the branch are given at once and not again when they are finished.
-    Ends when the time is over. Raises `CommitNotFound` if `start` was never on the branch.
+    Branches that follow others by a schedule are moved meanwhile. Ends when the time is over. Raises `CommitNotFound`
+    if `start` was never on the branch, `InvalidArgument` for another state.
     """
+    if state not in _STATES:
+        raise InvalidArgument(f"commits are subscribed to when they are {' or '.join(_STATES)}, not {state!r}")
+    return _subscribe(root, branch, start=start, state=state, pauses=pauses)
+
+
+def _subscribe(
+    root: Root, branch: Address, *, start: Address | None, state: str, pauses: Pauses
+) -> Iterator[CommitInfo]:
     given: set[str] = set()
+    ticked = -1
     with root.metadata.reader() as session:
         row = find_branch(session, branch)
-        head, ordinal = row.head, row.ordinal
         begin = find_commit(session, start).id if start is not None else None
-        waiting = _history(session, branch, head, begin)
+        waiting, ordinal = _history(session, branch, row, begin)
     while True:
         for commit_id in waiting:
             with root.metadata.reader() as session:
@@ -91,27 +104,36 @@ def subscribe_commit(
                 pauses.reset()
                 yield info
         given.difference_update(waiting)
+        minute = int(utc_now().timestamp() // 60)
+        if minute != ticked:
+            tick_triggers(root)
+            ticked = minute
         with root.metadata.reader() as session:
+            row = find_branch(session, branch)
+            # A branch that was deleted and made again counts its moves anew.
+            ordinal = ordinal if ordinal <= row.ordinal else 0
             moves = _moves_after(session, branch, ordinal)
-            opened = find_branch(session, branch).open_commit if state == "open" else None
+            opened = row.open_commit if state == "open" else None
         waiting = [commit for _, commit in moves if commit is not None]
         ordinal = moves[-1][0] if moves else ordinal
         if opened is not None and opened not in given and opened not in waiting:
             given.add(opened)
             with root.metadata.reader() as session:
-                infos = describe_commits(session, [find_commit_by_id(session, opened)])
+                # It may have been dropped just now.
+                found = session.get(Commit, opened)
+                infos = describe_commits(session, [found]) if found is not None else []
             yield from infos
         if not waiting and not pauses.pause():
             return
 
 
-def _history(session: Session, branch: Address, head: str | None, begin: str | None) -> list[str]:
-    """Ids from the first commit after `begin` up to the head."""
-    ids = list(ancestors(session, head)) if head is not None else []
+def _history(session: Session, branch: Address, row: Branch, begin: str | None) -> tuple[list[str], int]:
+    """Ids from the first commit after `begin` up to the head, and after which move news begin."""
+    ids = list(ancestors(session, row.head)) if row.head is not None else []
     if begin is None:
-        return ids[::-1]
+        return ids[::-1], row.ordinal
     if begin in ids:
-        return ids[: ids.index(begin)][::-1]
+        return ids[: ids.index(begin)][::-1], row.ordinal
     where = (HeadMove.repo == branch.repo, HeadMove.branch == branch.ref)
     last = session.scalar(
         select(HeadMove.ordinal).where(*where, HeadMove.commit == begin).order_by(HeadMove.ordinal.desc()).limit(1)
@@ -120,7 +142,8 @@ def _history(session: Session, branch: Address, head: str | None, begin: str | N
         raise CommitNotFound(
             f"commit {branch.repo}@{begin} was never the head of {branch}, so nothing comes after it there"
         )
-    return [commit for _, commit in _moves_after(session, branch, last) if commit is not None]
+    # What came after it is not below the head any more, but stands in the queue.
+    return [], last
 
 
 def _moves_after(session: Session, branch: Address, ordinal: int) -> list[tuple[int, str | None]]:

@@ -21,10 +21,12 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
 from airflow_pachy.triggers.heads import Branch, Head, read_heads
-from airflow_pachy.triggers.polling import POLL_SECONDS, Backoff, OpenPfs
+from airflow_pachy.triggers.polling import POLL_SECONDS, Backoff, OpenPfs, Schedules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
+
+    from airflow_pachy.pfs import Pfs
 
 log = logging.getLogger(__name__)
 
@@ -131,13 +133,22 @@ class PfsCommitTrigger(BaseEventTrigger):
 async def poll_heads(
     pfs_conn_id: str, branches: Callable[[], Collection[Branch]], poll_interval: float | None
 ) -> AsyncIterator[Mapping[Branch, Head]]:
-    """Read the heads of `branches()` at every interval, for ever; errors are logged and met with growing pauses."""
+    """Read the heads of `branches()` at every interval, for ever; errors are logged and met with growing pauses.
+
+    Before that, branches that follow others by a schedule are moved when their time has come.
+    """
     seconds = poll_interval or _configured_interval()
     backoff = Backoff(seconds)
+    schedules = Schedules()
+
+    def look(pfs: Pfs) -> Mapping[Branch, Head]:
+        schedules.tick(pfs)
+        return read_heads(pfs.metadata, branches())
+
     async with OpenPfs(pfs_conn_id, pooled=True) as opened:
         while True:
             try:
-                heads = await opened.call(lambda pfs: read_heads(pfs.metadata, branches()))
+                heads = await opened.call(look)
             except Exception as error:  # noqa: BLE001 - see the module's docstring
                 pause = backoff.next_seconds()
                 log.warning("Could not read the heads of branches (%s); trying again in %.0f s", error, pause)

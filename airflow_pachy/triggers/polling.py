@@ -8,8 +8,10 @@ task that waits. What no waiting mends (a missing repo) ends the trigger with an
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from airflow_pachy.pfs import Pfs
+
+log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -45,6 +49,28 @@ class Backoff:
     def reset(self) -> None:
         """After a look that succeeded."""
         self.failures = 0
+
+
+@dataclass(slots=True)
+class Schedules:
+    """Keeps the schedules of branches (`pfs.tick_triggers`) while something polls: once in each minute, like cron."""
+
+    _minute: int = -1
+
+    def tick(self, pfs: Pfs, now: datetime | None = None) -> None:
+        """Move the branches whose time has come. Whoever polls goes on when that fails; the next minute tries again."""
+        moment = now or datetime.now(UTC)
+        minute = int(moment.timestamp() // 60)
+        if minute == self._minute:
+            return
+        self._minute = minute
+        try:
+            moved = pfs.tick_triggers(moment)
+        except Exception as error:  # noqa: BLE001 - whoever watches other branches must not go blind for it
+            log.warning("Could not move the branches whose schedule has come (%s); trying again in a minute", error)
+            return
+        for branch in moved:
+            log.info("Moved %s to commit %s, as its trigger's schedule says", branch, branch.head)
 
 
 class PollingTrigger(BaseTrigger):
