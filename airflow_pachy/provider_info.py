@@ -11,7 +11,7 @@ from typing import Any
 from airflow_pachy import __version__
 
 _TEXT: dict[str, Any] = {"type": ["string", "null"]}
-_OPERATORS = ("datum_map", "plan", "datum_set", "assemble", "files", "branches", "egress")
+_OPERATORS = ("datum_map", "plan", "datum_set", "assemble", "files", "branches", "egress", "feed")
 _TRIGGERS = ("commits", "conditions", "pods")
 _SECRET: dict[str, Any] = {"type": ["string", "null"], "format": "password"}
 

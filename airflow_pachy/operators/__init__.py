@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from airflow_pachy.operators.branches import PfsBranchOperator
     from airflow_pachy.operators.datum_map import DatumMapOperator
     from airflow_pachy.operators.egress import PfsEgressOperator
+    from airflow_pachy.operators.feed import PfsFeedOperator
     from airflow_pachy.operators.files import PfsCopyOperator, PfsPutOperator
 
 _HOMES = {
@@ -17,9 +18,17 @@ _HOMES = {
     "PfsBranchOperator": "branches",
     "PfsCopyOperator": "files",
     "PfsEgressOperator": "egress",
+    "PfsFeedOperator": "feed",
     "PfsPutOperator": "files",
 }
 
-__all__ = ["DatumMapOperator", "PfsBranchOperator", "PfsCopyOperator", "PfsEgressOperator", "PfsPutOperator"]
+__all__ = [
+    "DatumMapOperator",
+    "PfsBranchOperator",
+    "PfsCopyOperator",
+    "PfsEgressOperator",
+    "PfsFeedOperator",
+    "PfsPutOperator",
+]
 
 __getattr__, __dir__ = exports(__name__, _HOMES)

@@ -23,13 +23,19 @@ log = logging.getLogger(__name__)
 
 
 def reads_in_order(context: Context) -> bool:
-    """Whether this run was started by data, by an asset event or by a run before it: then each commit has its turn.
+    """Whether data has started this run, by an asset event or by a run before it: then each commit has its turn.
 
     Scheduled and manual runs read the newest commits.
     """
     run = context["dag_run"]
     conf = run.conf or {}
     return str(getattr(run.run_type, "value", run.run_type)) == "asset_triggered" or bool(conf.get(CONF_KEY))
+
+
+def is_by_hand(context: Context) -> bool:
+    """Whether a person started this run, and no schedule, data or run before it."""
+    run = context["dag_run"]
+    return str(getattr(run.run_type, "value", run.run_type)) == "manual" and not (run.conf or {}).get(CONF_KEY)
 
 
 def commits_by_hand(context: Context) -> Mapping[str, str]:

@@ -32,7 +32,7 @@ class Schedule:
         """The first time that is later than `moment`; None if there is none. `@every` counts from `moment`."""
         if self.text == "@never":
             return None
-        if (step := _step(self.text)) is not None:
+        if (step := step_of(self.text)) is not None:
             return moment + step
         return self._walk(moment, forward=True)
 
@@ -40,7 +40,7 @@ class Schedule:
         """The last time after `start` that is not later than `moment`; None if there is none."""
         if self.text == "@never" or moment <= start:
             return None
-        if (step := _step(self.text)) is not None:
+        if (step := step_of(self.text)) is not None:
             count = (moment - start) // step
             return start + count * step if count else None
         # croniter looks for what is strictly earlier.
@@ -58,7 +58,8 @@ class Schedule:
             return None
 
 
-def _step(text: str) -> timedelta | None:
+def step_of(text: str) -> timedelta | None:
+    """The time between two ticks of an `@every` expression; None for any other."""
     match = _EVERY.fullmatch(text)
     if match is None:
         return None
@@ -72,7 +73,7 @@ def _is_schedule(text: object) -> bool:
         return False
     if text == "@never":
         return True
-    if (step := _step(text)) is not None:
+    if (step := step_of(text)) is not None:
         return step > timedelta(0)
     if text.startswith("@"):
         return text in _NICKNAMES

@@ -6,8 +6,11 @@ from datetime import timedelta
 import pytest
 from airflow.sdk import AssetAny
 
-from airflow_pachy.dags import load_pipelines, pipeline_dag
+from airflow_pachy.dags import load_pipelines, pipeline_dag, pipelines_dag
 from airflow_pachy.errors import InvalidSpec
+from airflow_pachy.pfs import Pfs
+from airflow_pachy.pipelines import PipelineSpec
+from airflow_pachy.pipelines.lifecycle import create_pipeline
 
 EDGES = {
     "pipeline": {"name": "edges"},
@@ -87,3 +90,72 @@ def test_several_pipelines_need_load_pipelines(tmp_path):
     assert sorted(load_pipelines(file)) == ["edges", "montage"]
     with pytest.raises(InvalidSpec, match="use load_pipelines"):
         pipeline_dag(file)
+
+
+CRON = {"cron": {"name": "tick", "spec": "30 6 * * *"}}
+
+
+def cron_pipeline(*inputs):
+    node = inputs[0] if len(inputs) == 1 else {"cross": list(inputs)}
+    return {**EDGES, "pipeline": {"name": "nightly"}, "input": node}
+
+
+def test_cron_inputs_are_the_dags_schedule_and_fed_by_a_first_task():
+    dag = pipeline_dag(cron_pipeline(CRON))
+    assert dag.timetable.expression == "30 6 * * *"
+    assert dag.get_task("nightly.plan").upstream_task_ids == {"nightly_feed"}
+    assert dag.get_task("nightly_feed").input["cron"]["repo"] == "nightly_tick"
+    assert dag.get_task("nightly.plan").latest is False
+
+
+def test_ticks_and_commits_both_start_a_dag_that_reads_both():
+    dag = pipeline_dag(cron_pipeline(CRON, {"pfs": {"repo": "images", "glob": "/"}}))
+    assert dag.timetable.asset_condition.uri == "pfs://images/master"
+    assert dag.timetable.timetable.expression == "30 6 * * *"
+
+
+def test_several_schedules_in_one_pipeline():
+    noon = {"cron": {"name": "noon", "spec": "0 12 * * *"}}
+    every = {"cron": {"name": "often", "spec": "@every 90s"}}
+    never = {"cron": {"name": "never", "spec": "@never"}}
+    assert len(pipeline_dag(cron_pipeline(CRON, noon)).timetable.timetables) == 2
+    assert pipeline_dag(cron_pipeline(every)).timetable.delta == timedelta(seconds=90)
+    assert pipeline_dag(cron_pipeline(never)).schedule is None
+    with pytest.raises(InvalidSpec, match=r"30 6 .* and every 0:01:30"):
+        pipeline_dag(cron_pipeline(CRON, every))
+
+
+def test_git_inputs_are_polled():
+    git = {"git": {"url": "https://example.com/code.git", "name": "code"}}
+    dag = pipeline_dag(cron_pipeline(git), git_poll=timedelta(minutes=2), git_conn_id="forge")
+    assert dag.timetable.delta == timedelta(minutes=2)
+    assert dag.get_task("nightly_feed").git_conn_id == "forge"
+
+
+def test_a_folder_as_one_dag_runs_its_stages_in_the_order_of_their_data(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(MONTAGE))
+    (tmp_path / "b.json").write_text(json.dumps(EDGES))
+    dag = pipelines_dag(tmp_path, dag_id="all")
+    assert dag.timetable.asset_condition.uri == "pfs://images/master"
+    assert dag.get_task("montage.plan").upstream_task_ids == {"edges.assemble"}
+    assert dag.get_task("montage.plan").new_only is False
+
+
+def test_pipelines_in_a_circle_and_an_empty_list_are_refused():
+    one = {**EDGES, "input": {"pfs": {"repo": "montage", "glob": "/"}}}
+    specs = [PipelineSpec.from_dict(document) for document in (one, MONTAGE)]
+    with pytest.raises(InvalidSpec, match="in a circle: "):
+        pipelines_dag(specs, dag_id="all")
+    with pytest.raises(InvalidSpec, match="has no pipelines"):
+        pipelines_dag([], dag_id="all")
+
+
+def test_created_pipelines_are_dags_without_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("PACHY_STORAGE", f"file://{tmp_path}/store")
+    monkeypatch.setenv("PACHY_METADATA", f"sqlite:///{tmp_path}/names.db")
+    with Pfs.open() as pfs:
+        pfs.create_repo("images")
+        create_pipeline(pfs, PipelineSpec.from_dict(EDGES))
+    dags = load_pipelines(stage={"runner": "local"})
+    assert list(dags) == ["edges"]
+    assert dags["edges"].get_task("edges.datums").partial_kwargs["runner"] == "local"
