@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_pachy.pipelines.datums import DatumIdentity
-    from airflow_pachy.pipelines.inputs import DatumInput, Input, Sources
+    from airflow_pachy.pipelines.inputs import Captures, DatumInput, Input, Sources
 
 _BATCH = 8_192
 
@@ -41,6 +41,7 @@ class LeafKey(NamedTuple):
     commit: str
     lazy: bool
     empty_files: bool
+    captures: Captures | None = None
 
 
 @dataclass(slots=True)
@@ -77,7 +78,9 @@ def table_of(rows: Sequence[tuple[DatumInput, ...]], identity: DatumIdentity, le
     prefix = identity.prefix()
     ids = [_identify(prefix + b"".join([item.token for item in row])) for row in rows]
     items = list(chain.from_iterable(rows))
-    numbers = [leaves.number(LeafKey(i.name, i.repo, i.branch, i.commit, i.lazy, i.empty_files)) for i in items]
+    numbers = [
+        leaves.number(LeafKey(i.name, i.repo, i.branch, i.commit, i.lazy, i.empty_files, i.captures)) for i in items
+    ]
     inputs = pa.StructArray.from_arrays(
         [
             pa.array(numbers, pa.int32()),
@@ -92,7 +95,8 @@ def table_of(rows: Sequence[tuple[DatumInput, ...]], identity: DatumIdentity, le
 
 def _matches(node: PfsInput, sources: Sources, identity: DatumIdentity, leaves: Leaves) -> Iterator[pa.Table]:
     source = sources.by_leaf[node.source]
-    number = leaves.number(LeafKey(node.name, node.repo, node.branch, source.commit, node.lazy, node.empty_files))
+    shared = (node.name, node.repo, node.branch, source.commit, node.lazy, node.empty_files, node.captures)
+    number = leaves.number(LeafKey(*shared))
     name = node.name.encode()
     prefix = b"%s%d:%s" % (identity.prefix(), len(name), name)
     directories: list[tuple[DatumInput, ...]] = []

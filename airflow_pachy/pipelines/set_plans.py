@@ -81,7 +81,8 @@ class SetPlanner:
 
 
 def _source(leaf: LeafKey, tree: str) -> list[Any]:
-    return [leaf.name, leaf.repo, leaf.branch, leaf.commit, tree, leaf.lazy, leaf.empty_files]
+    captures = [list(leaf.captures)] if leaf.captures else []
+    return [leaf.name, leaf.repo, leaf.branch, leaf.commit, tree, leaf.lazy, leaf.empty_files, *captures]
 
 
 def _rows(datums: pa.Table) -> list[list[Any]]:

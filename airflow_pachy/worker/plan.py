@@ -50,7 +50,8 @@ class InputPlan:
     `tree` is the text of the input commit's `NodeRef` (`""` for an empty commit). `path` is a file or a
     directory of that tree; `""` or `"/"` is the whole repo; a leading or trailing slash means nothing.
     It appears as `/pfs/<name>/<path>`. `lazy` files are named pipes filled when first opened,
-    `empty_files` are stand-ins without content.
+    `empty_files` are stand-ins without content. `captures`, of inputs that are joined or grouped, are the glob that
+    the path matches, and the templates of the join's key and of the group's ("" for none).
     """
 
     name: str
@@ -61,6 +62,7 @@ class InputPlan:
     path: str
     lazy: bool = False
     empty_files: bool = False
+    captures: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,9 @@ def encode_plan(plan: SetPlan) -> bytes:
     for datum in plan.datums:
         row: list[Any] = [datum.id]
         for item in datum.inputs:
-            source = (item.name, item.repo, item.branch, item.commit, item.tree, item.lazy, item.empty_files)
+            captures = () if item.captures is None else (item.captures,)
+            shared = (item.name, item.repo, item.branch, item.commit, item.tree, item.lazy, item.empty_files)
+            source = (*shared, *captures)
             row.append([sources.setdefault(source, len(sources)), item.path])
         rows.append(row)
     return encode_rows(plan, list(sources), rows)
@@ -190,8 +194,9 @@ def _decode_datum(row: list[Any], sources: list[tuple[Any, ...]]) -> DatumPlan:
     datum_id, *pairs = row
     inputs = []
     for source, path in pairs:
-        name, repo, branch, commit, tree, lazy, empty_files = sources[source]
-        inputs.append(InputPlan(name, repo, branch, commit, tree, path, lazy, empty_files))
+        name, repo, branch, commit, tree, lazy, empty_files, *more = sources[source]
+        captures = tuple(more[0]) if more else None
+        inputs.append(InputPlan(name, repo, branch, commit, tree, path, lazy, empty_files, captures))
     return DatumPlan(datum_id, tuple(inputs))
 
 

@@ -42,6 +42,11 @@ class CronInput(FedInput):
     def _is_a_schedule(cls, value: str) -> str:
         return Schedule(value.strip()).text
 
+    @field_validator("name")
+    @classmethod
+    def _is_a_directory(cls, value: str) -> str:
+        return PfsInput(repo="any", name=value, glob="/*").name
+
     @field_serializer("start", when_used="json-unless-none")
     def _rfc_3339(self, value: datetime) -> str:
         return tick_name(value)

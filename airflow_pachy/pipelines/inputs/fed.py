@@ -40,7 +40,8 @@ class FedInput(Input):
         yield self.leaf
 
     def check_names(self) -> None:
-        """One input has no one to collide with."""
+        """One input has no one to collide with; but its repo must be known by now."""
+        _ = self.leaf
 
     def datums(self, sources: Sources) -> Iterator[tuple[DatumInput, ...]]:
         """Those of its leaf."""

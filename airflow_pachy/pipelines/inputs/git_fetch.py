@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-    from dulwich.objects import Blob
-
 
 @dataclass(frozen=True, slots=True)
 class GitLogin:
@@ -55,43 +53,47 @@ def remote_head(url: str, branch: str, login: GitLogin | None = None) -> str:
 @contextmanager
 def fetched_tree(url: str, branch: str, revision: str, login: GitLogin | None = None) -> Iterator[GitTree]:
     """The tree of a commit of the branch, for as long as the block lasts."""
-    _dulwich()
+    # A server need not give an older commit by its id, so for that one the branch is fetched with its history.
+    depth = 1 if remote_head(url, branch, login) == revision else None
+    with _fetched(url, branch, login, depth) as repo:
+        if revision.encode() in repo.object_store:
+            yield _tree_of(repo, revision)
+            return
+    if depth is not None:
+        # Somebody pushed in between.
+        with _fetched(url, branch, login, None) as repo:
+            if revision.encode() in repo.object_store:
+                yield _tree_of(repo, revision)
+                return
+    raise NotFound(f"{url} has no commit {revision} on branch {branch}; it may have been removed by a forced push")
+
+
+def _tree_of(repo: Any, revision: str) -> GitTree:
     from dulwich.object_store import iter_tree_contents
+    from dulwich.objects import Commit
+
+    commit = repo[revision.encode()]
+    if not isinstance(commit, Commit):
+        raise NotFound(f"{revision} is a {commit.type_name.decode()} of the git repository, not a commit")
+    entries = iter_tree_contents(repo.object_store, commit.tree)
+    files = [GitFile(one.path.decode("utf-8", "surrogateescape"), one.sha, one.mode) for one in entries]
+    ordered = tuple(sorted(files, key=lambda one: one.path))
+    return GitTree(_subject(commit.message), ordered, lambda blob: repo.object_store[blob].data)
+
+
+@contextmanager
+def _fetched(url: str, branch: str, login: GitLogin | None, depth: int | None) -> Iterator[Any]:
+    """A bare repository on disk with the branch's newest commit, or with all of them."""
+    client, path = _connect(url, login)
     from dulwich.repo import Repo
 
-    client, path = _connect(url, login)
+    def wanted(refs: Any, depth: int | None = None) -> list[bytes]:  # noqa: ARG001 - dulwich's signature
+        return [_wanted(refs, url, branch)]
+
     with TemporaryDirectory(prefix="pachy-git-") as folder, Repo.init_bare(folder) as repo:
-        head = _fetch(client, path, repo, url, branch, depth=1)
-        if head != revision:
-            # An older commit: a server need not give it by its id, so the branch is fetched with its history.
-            _fetch(client, path, repo, url, branch, depth=None)
-        try:
-            commit: Any = repo[revision.encode()]
-            tree = commit.tree
-        except (KeyError, AttributeError, AssertionError) as error:
-            raise NotFound(
-                f"{url} has no commit {revision} on branch {branch}; it may have been removed by a forced push"
-            ) from error
-        entries = iter_tree_contents(repo.object_store, tree)
-        files = tuple(GitFile(one.path.decode("utf-8", "surrogateescape"), one.sha, one.mode) for one in entries)
-
-        def read(blob: Any) -> bytes:
-            found: Blob = repo.object_store[blob]  # type: ignore[assignment]  # trees name blobs
-            return found.data
-
-        yield GitTree(_subject(commit.message), tuple(sorted(files, key=lambda one: one.path)), read)
-
-
-def _fetch(client: Any, path: Any, repo: Any, url: str, branch: str, *, depth: int | None) -> str:
-    head: list[bytes] = []
-
-    def wanted(refs: dict[bytes, bytes], depth: int | None = None) -> list[bytes]:  # noqa: ARG001 - dulwich's signature
-        head.append(_wanted(refs, url, branch))
-        return head[:1]
-
-    with _explained(url):
-        client.fetch(path, repo, determine_wants=wanted, depth=depth)
-    return head[0].decode()
+        with _explained(url):
+            client.fetch(path, repo, determine_wants=wanted, depth=depth)
+        yield repo
 
 
 def _wanted(refs: Any, url: str, branch: str) -> bytes:
