@@ -158,6 +158,15 @@ class Metadata:
             yield session
 
     @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """One read-only transaction in which everything looks as it did when it began, however long it lasts."""
+        engine = self._reader
+        if engine.url.get_backend_name() != "sqlite":
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with self._turn, self._translated(), Session(engine) as session:
+            yield session
+
+    @contextmanager
     def connect(self) -> Iterator[Connection]:
         """One transaction on a bare connection; the same rules as `session`."""
         with self._turn, self._translated(), self._engine.begin() as connection:

@@ -9,7 +9,9 @@ from airflow_pachy.pfs.client.base import Client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from airflow_pachy.pfs.upkeep.extract import ArchiveInfo
     from airflow_pachy.pfs.upkeep.findings import Problem
     from airflow_pachy.pfs.upkeep.keepers import Keeper
     from airflow_pachy.pfs.upkeep.marking import Progress
@@ -67,6 +69,30 @@ class UpkeepVerbs(Client):
         if rebuild:
             return rebuild_database(self._root, progress or silent)
         return list(Check(self._root, fix=fix, deep=deep, progress=progress or silent).problems())
+
+    def extract(self, target: Path | str, *, objects: bool = True, progress: Progress | None = None) -> ArchiveInfo:
+        """Write everything of the root into an archive: a tar file, or below a URL (`s3://`, `file://`).
+
+        Without `objects`, only what SQL knows. Raises `AlreadyExists`, `InvalidArgument`, and `Corrupt` when something
+        that is needed cannot be read.
+        """
+        from airflow_pachy.pfs.upkeep.archive import as_place
+        from airflow_pachy.pfs.upkeep.extract import extract
+        from airflow_pachy.pfs.upkeep.marking import silent
+
+        return extract(self._root, as_place(target), objects=objects, progress=progress or silent)
+
+    def restore(self, source: Path | str, *, progress: Progress | None = None) -> ArchiveInfo:
+        """Fill an empty root from an archive; nothing is visible before all of it is there.
+
+        After an interruption, restore the same archive again. Raises `Conflict` for a root that is not empty, `Corrupt`
+        for an archive that is not whole.
+        """
+        from airflow_pachy.pfs.upkeep.archive import as_place
+        from airflow_pachy.pfs.upkeep.marking import silent
+        from airflow_pachy.pfs.upkeep.restore import restore
+
+        return restore(self._root, as_place(source), progress=progress or silent)
 
     def set_retention(self, repo: str, *, keep_last: int | None = None, keep_days: int | None = None) -> None:
         """Say how many commits of each branch, and how many days, keep their data; neither: all do.
