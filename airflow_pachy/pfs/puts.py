@@ -154,15 +154,18 @@ class Puts:
         with ContentWriter(self.root.store) as writer:
             self.apply(target, CopyPath(origin, path, tree_entries, append, writer, self.root.reader, attributes))
 
-    def apply(self, address: Address, edit: Edit) -> None:
-        """Make an edit in the open commit that the address means, else as a commit of its own on its branch."""
+    def apply(self, address: Address, edit: Edit, labels: Mapping[str, str] | None = None) -> None:
+        """Make an edit in the open commit that the address means, else as a commit of its own on its branch.
+
+        `labels` are added to those of the commit, together with the edit or not at all.
+        """
         for _ in range(_BUSY_TRIES):
             commit = self.open_target(address)
             try:
                 if commit is not None:
-                    self.opened.write(commit, edit)
+                    self.opened.write(commit, edit, labels)
                 else:
-                    OneShot(self.root, address.commit, edit).run()
+                    OneShot(self.root, address.commit, edit, labels=labels).run()
             except BranchBusy:
                 continue
             except CommitFinished:

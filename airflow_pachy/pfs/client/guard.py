@@ -211,6 +211,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "restore": (NeedsEverywhere(Role.OWNER),),
     "set_retention": _owns("repo"),
     "retention": _reads("repo"),
+    # DVC
+    "export_dvc": _reads("path"),
     # Access
     "grant": FREE,  # checked where it is written, in the same transaction
     "acl": _reads("repo"),

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _FSSPEC = "airflow_pachy.pfs.sources.clouds"
 HANDLERS: dict[str, str] = {
     "dvc": "airflow_pachy.pfs.dvc.source",
+    "dvc+http": "airflow_pachy.pfs.dvc.source",
+    "dvc+https": "airflow_pachy.pfs.dvc.source",
+    "dvc+ssh": "airflow_pachy.pfs.dvc.source",
     "file": "airflow_pachy.pfs.sources.local",
     "http": "airflow_pachy.pfs.sources.http",
     "https": "airflow_pachy.pfs.sources.http",

@@ -82,7 +82,7 @@ def put_many(request: Request, found: Iterable[Found]) -> None:
     """Put files below the request's address, several at a time, in one commit; raises `PathNotFound` without any."""
     target = request.address.path or ""
     with request.puts.new_writer() as writer:
-        entries = list(_stored(request, found, writer))
+        entries = list(stored(request, found, writer))
         if not entries:
             raise PathNotFound(f"there is no file below {request.shown}; check the address")
         writer.flush()
@@ -97,8 +97,8 @@ def put_many(request: Request, found: Iterable[Found]) -> None:
         request.puts.apply(request.address, PutContents(moved))
 
 
-def _stored(request: Request, found: Iterable[Found], writer: ContentWriter) -> Iterator[Entry]:
-    """Contents in the store, in the order found; some are read ahead, never all."""
+def stored(request: Request, found: Iterable[Found], writer: ContentWriter) -> Iterator[Entry]:
+    """Files with their contents in the store, by the paths and in the order found; some are read ahead, never all."""
 
     def store(one: Found) -> Entry:
         path = clean_path(one.path)
