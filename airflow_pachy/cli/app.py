@@ -81,7 +81,10 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "tick": ("Move the branches whose schedule has come.", {"trigger": branches.tick}),
     "stop": ("Stop a job.", {"job": jobs.stop}),
     "validate": ("Say what becomes of a pipeline spec.", {"pipeline": pipelines.validate}),
-    "put": ("Put files, directories, URLs or standard input into a repo.", {"file": file_writes.put}),
+    "put": (
+        "Put files, directories, URLs or standard input into a repo.",
+        {"file": file_writes.put, "header": file_writes.put_header, "footer": file_writes.put_footer},
+    ),
     "get": ("Read a file, or download a directory.", {"file": file_reads.get}),
     "glob": ("List files and directories by pattern.", {"file": file_reads.glob}),
     "diff": ("Show what changed between two commits.", {"file": file_reads.diff}),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -21,22 +21,78 @@ _WINDOW_BYTES = 4 << 20
 STDOUT = "-"
 
 
-def download_file(pfs: Pfs, address: str, info: FileInfo, output: str | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which bytes of a file: `length` of them, or all, from `offset` on."""
+
+    offset: int = 0
+    length: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.offset > 0 or self.length is not None
+
+
+def download_file(pfs: Pfs, address: str, info: FileInfo, output: str | None, part: Part) -> None:
     """Write one file to `output`: a path, an existing directory, or standard output for None and `-`."""
-    if output in {None, STDOUT}:
-        with pfs.open_file(address) as source:
-            shutil.copyfileobj(source, sys.stdout.buffer, _WINDOW_BYTES)
-        sys.stdout.buffer.flush()
+    if part:
+        # Fetched as such: a stream reads ahead.
+        windows = _ranges(pfs, address, info.size_bytes, part)
+        if output in {None, STDOUT}:
+            _print(windows)
+        else:
+            _write(windows, _target(str(output), info.path), info)
         return
-    target = _target(str(output), info)
+    with pfs.open_file(address) as source:
+        if output in {None, STDOUT}:
+            _print(_windows(source))
+        else:
+            _write(_windows(source), _target(str(output), info.path), info)
+
+
+def download_matches(pfs: Pfs, address: str, output: str | None, *, recursive: bool) -> None:
+    """Write what a pattern matches: joined to a file or standard output, or as files below a directory."""
+    commit, _, pattern = address.partition(":")
+    if output in {None, STDOUT}:
+        _print(pfs.get_files(commit, pattern))
+    elif recursive or str(output).endswith("/") or Path(str(output)).is_dir():
+        with transfer_progress(pattern, None) as progress:
+            pfs.get_dir(address, Path(str(output)), progress=progress)
+    else:
+        _write(pfs.get_files(commit, pattern), _target(str(output), ""), None)
+
+
+def is_pattern(address: str) -> bool:
+    """Whether the path of an address has wildcards."""
+    from airflow_pachy.pfs.edits import is_glob
+
+    return is_glob(address.partition(":")[2])
+
+
+def _windows(source: BinaryIO) -> Iterator[bytes]:
+    while window := source.read(_WINDOW_BYTES):
+        yield window
+
+
+def _ranges(pfs: Pfs, address: str, size_bytes: int, part: Part) -> Iterator[bytes]:
+    end = size_bytes if part.length is None else min(size_bytes, part.offset + part.length)
+    for start in range(part.offset, end, _WINDOW_BYTES):
+        yield pfs.get_file(address, start, min(_WINDOW_BYTES, end - start))
+
+
+def _print(windows: Iterator[bytes]) -> None:
+    for window in windows:
+        sys.stdout.buffer.write(window)
+    sys.stdout.buffer.flush()
+
+
+def _write(windows: Iterator[bytes], target: Path, info: FileInfo | None) -> None:
     with (
-        pfs.open_file(address) as source,
-        _appearing(target, executable=info.executable) as file,
-        transfer_progress(target.name, info.size_bytes) as progress,
+        _appearing(target, executable=info is not None and info.executable) as file,
+        transfer_progress(target.name, info.size_bytes if info is not None else None) as progress,
     ):
-        while window := source.read(_WINDOW_BYTES):
+        for window in windows:
             file.write(window)
-            progress(len(window))
+            progress(0, len(window))
 
 
 def download_directory(pfs: Pfs, address: str, info: FileInfo, output: str) -> None:
@@ -45,13 +101,14 @@ def download_directory(pfs: Pfs, address: str, info: FileInfo, output: str) -> N
     if target.exists() and not target.is_dir():
         raise InvalidArgument(f"{target} is a file; a directory of the repo needs a directory to be written to")
     with transfer_progress(info.path, info.size_bytes) as progress:
-        pfs.get_dir(address, target, progress=lambda _files, done_bytes: progress(done_bytes))
+        pfs.get_dir(address, target, progress=progress)
 
 
-def _target(output: str, info: FileInfo) -> Path:
+def _target(output: str, path: str) -> Path:
+    """The file to write for `output`, which may be the directory for a file of the name that `path` has."""
     target = Path(output)
     if output.endswith("/") or target.is_dir():
-        target = target / Path(info.path).name
+        target = target / Path(path).name
     if not target.parent.is_dir():
         raise InvalidArgument(f"there is no directory {target.parent} to write {target.name} to; make it first")
     return target

@@ -111,6 +111,23 @@ class Session:
         return f"embedded default, {home}"
 
 
+def read_source_options(conn_id: str) -> dict[str, Any]:
+    """Credentials for URLs from an Airflow connection. Raises `InvalidArgument`."""
+    try:
+        from airflow.models.connection import Connection
+
+        from airflow_pachy.hooks.airflow_errors import AirflowNotFoundException
+        from airflow_pachy.hooks.sources import source_options
+    except ImportError as error:
+        raise InvalidArgument(f"--conn-id {conn_id} needs Airflow in this environment ({error})") from error
+    try:
+        return source_options(Connection.get_connection_from_secrets(conn_id), Connection.get_connection_from_secrets)
+    except AirflowNotFoundException as error:
+        raise InvalidArgument(
+            f"Airflow has no connection {conn_id!r}: {error}. List them with `airflow connections list`."
+        ) from error
+
+
 def read_connection(conn_id: str) -> PachySettings:
     """What an Airflow connection says. Raises `InvalidArgument` when there is none, or no Airflow to ask."""
     try:

@@ -7,6 +7,7 @@ files go below the path. The contents of a directory go below the path, as with 
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -32,13 +33,25 @@ class Source:
 
 
 def read_list(path: str) -> list[str]:
-    """The sources named in a file, one per line; blank lines and lines that start with `#` are skipped."""
+    """The sources named in a file or, for `-`, in standard input: one per line, a path or a URL.
+
+    Blank lines and lines that start with `#` are skipped.
+    """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        msg = f"cannot read the list of sources {path}: {error.strerror}; check the argument of -i"
-        raise PathNotFound(msg) from error
+        lines = read_bytes(path, "-i").decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(
+            f"the list of sources {path} is not UTF-8 text ({error}); check the argument of -i"
+        ) from error
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def read_bytes(path: str, option: str = "-f") -> bytes:
+    """A whole local file, or standard input for `-`. Raises `PathNotFound` naming the option."""
+    try:
+        return sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+    except OSError as error:
+        raise PathNotFound(f"cannot read {path}: {error.strerror}; check the argument of {option}") from error
 
 
 def find_sources(origins: Sequence[str], target: str, *, recursive: bool) -> list[Source]:

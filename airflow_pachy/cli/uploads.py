@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
@@ -13,21 +14,47 @@ from airflow_pachy.cli.progress import is_shown, transfer_progress
 from airflow_pachy.errors import BranchNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_pachy.cli.sources import Source
-    from airflow_pachy.pfs import Pfs
+    from airflow_pachy.pfs import Pfs, Split
+
+    Progress = Callable[[int, int], None]
 
 # Smaller files are done before a bar would move.
 _SHOWN_BYTES = 8 << 20
 
 
-def put_sources(pfs: Pfs, commit: str, sources: Sequence[Source], *, recursive: bool, append: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class How:
+    """What the options of `pachy put file` say about all its sources. `options` are for URLs."""
+
+    recursive: bool = False
+    append: bool = False
+    parallel: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    split: Split | None = None
+    own_commit: bool = False
+    description: str = ""
+
+
+def put_sources(pfs: Pfs, commit: str, sources: Sequence[Source], how: How) -> None:
     """Put all sources, or none when one of them fails (in a commit that was open before, those before it stay)."""
     total = _total_bytes(sources) if is_shown() else None
-    with _one_commit(pfs, commit, sources) as target, transfer_progress(commit, total) as progress:
-        for source in sources:
-            _put(target, source, progress, recursive=recursive, append=append)
+    with _one_commit(pfs, commit, sources, how) as target, transfer_progress(commit, total) as progress:
+        # What is appended or cut into pieces keeps its order.
+        if how.parallel is None or how.parallel < 2 or how.append or how.split is not None or len(sources) < 2:
+            for source in sources:
+                _put(target, source, how, progress)
+            return
+        with ThreadPoolExecutor(how.parallel, "put") as pool:
+            futures = [pool.submit(_put, target, source, how, progress) for source in sources]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 def _total_bytes(sources: Sequence[Source]) -> int | None:
@@ -50,14 +77,16 @@ class _Target(Protocol):
 
     def put_file(self, path: str, data: Path | BinaryIO, *, append: bool, executable: bool | None = None) -> None: ...
 
-    def put_dir(self, path: str, local: Path | str, *, append: bool, progress: Callable[[int, int], None]) -> None: ...
+    def put_dir(self, path: str, local: Path | str, *, append: bool, progress: Progress) -> None: ...
 
-    def put_url(self, path: str, url: str, *, recursive: bool, append: bool) -> None: ...
+    def put_split(self, path: str, data: Path | BinaryIO, split: Split) -> None: ...
+
+    def put_url(self, path: str, url: str, **options: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """A branch as a target: every call goes into its open commit, or is a commit by itself."""
+    """A branch or commit as a target: every call goes into the open commit, or is a commit by itself."""
 
     pfs: Pfs
     commit: str
@@ -65,39 +94,71 @@ class _Branch:
     def put_file(self, path: str, data: Path | BinaryIO, *, append: bool, executable: bool | None = None) -> None:
         self.pfs.put_file(f"{self.commit}:{path}", data, append, executable=executable)
 
-    def put_dir(self, path: str, local: Path | str, *, append: bool, progress: Callable[[int, int], None]) -> None:
+    def put_dir(self, path: str, local: Path | str, *, append: bool, progress: Progress) -> None:
         self.pfs.put_dir(f"{self.commit}:{path}", local, append, progress=progress)
 
-    def put_url(self, path: str, url: str, *, recursive: bool, append: bool) -> None:
-        self.pfs.put_url(f"{self.commit}:{path}", url, recursive, append=append)
-
-
-def _put(target: _Target, source: Source, progress: Callable[[int], None], *, recursive: bool, append: bool) -> None:
-    if source.kind == "url":
-        target.put_url(source.path, source.origin, recursive=recursive, append=append)
-    elif source.kind == "directory":
-        target.put_dir(
-            source.path, source.origin, append=append, progress=lambda _files, done_bytes: progress(done_bytes)
+    def put_split(self, path: str, data: Path | BinaryIO, split: Split) -> None:
+        self.pfs.put_split(
+            f"{self.commit}:{path}",
+            data,
+            split.delimiter,
+            split.target_file_datums,
+            split.target_file_bytes,
+            split.header_records,
+            overwrite=split.overwrite,
         )
+
+    def put_url(self, path: str, url: str, **options: Any) -> None:
+        self.pfs.put_url(f"{self.commit}:{path}", url, **options)
+
+
+def _put(target: _Target, source: Source, how: How, progress: Progress) -> None:
+    if source.kind == "url":
+        options = {"recursive": how.recursive, "append": how.append, "options": how.options, "split": how.split}
+        parallel = {} if how.parallel is None else {"parallel": how.parallel}
+        target.put_url(source.path, source.origin, progress=progress, **options, **parallel)
+    elif source.kind == "directory":
+        target.put_dir(source.path, source.origin, append=how.append, progress=progress)
     elif source.kind == "stdin":
-        target.put_file(source.path, _counted(sys.stdin.buffer, progress), append=append)
-    elif (source.size_bytes or 0) < _SHOWN_BYTES:
-        target.put_file(source.path, Path(source.origin), append=append)
-        progress(source.size_bytes or 0)
+        _put_stream(target, source, sys.stdin.buffer, how, progress)
+    elif how.split is None and (source.size_bytes or 0) < _SHOWN_BYTES:
+        target.put_file(source.path, Path(source.origin), append=how.append)
+        progress(1, source.size_bytes or 0)
     else:
-        executable = os.access(source.origin, os.X_OK)
         with Path(source.origin).open("rb") as file:
-            target.put_file(source.path, _counted(file, progress), append=append, executable=executable)
+            _put_stream(target, source, file, how, progress)
+
+
+def _put_stream(target: _Target, source: Source, stream: BinaryIO, how: How, progress: Progress) -> None:
+    counted = _counted(stream, progress)
+    if how.split is not None:
+        target.put_split(source.path, counted, how.split)
+    else:
+        executable = os.access(source.origin, os.X_OK) if source.kind == "file" else None
+        target.put_file(source.path, counted, append=how.append, executable=executable)
+    progress(1, 0)
 
 
 @contextmanager
-def _one_commit(pfs: Pfs, commit: str, sources: Sequence[Source]) -> Iterator[_Target]:
+def _one_commit(pfs: Pfs, commit: str, sources: Sequence[Source], how: How) -> Iterator[_Target]:
     """Where to put: one source is a commit by itself, several need one around them unless one is open already."""
-    if len(sources) == 1 or _is_open(pfs, commit):
+    alone = len(sources) == 1 and not how.description
+    if not how.own_commit and (alone or _is_open(pfs, commit)):
         yield _Branch(pfs, commit)
         return
-    with pfs.commit(commit) as opened:
-        yield opened
+    with pfs.commit(commit, description=how.description) as opened:
+        # Everything but small files goes through the client, to which the commit is an address.
+        yield _Opened(pfs, str(opened), opened) if how.split is None else _Branch(pfs, str(opened))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened(_Branch):
+    """A commit of our own: small files are packed together."""
+
+    opened: Any
+
+    def put_file(self, path: str, data: Path | BinaryIO, *, append: bool, executable: bool | None = None) -> None:
+        self.opened.put_file(path, data, append=append, executable=executable)
 
 
 def _is_open(pfs: Pfs, commit: str) -> bool:
@@ -112,21 +173,21 @@ def _is_open(pfs: Pfs, commit: str) -> bool:
         return False
 
 
-def _counted(stream: BinaryIO, progress: Callable[[int], None]) -> BinaryIO:
+def _counted(stream: BinaryIO, progress: Progress) -> BinaryIO:
     return cast("BinaryIO", _Counted(stream, progress))
 
 
 class _Counted:
     """A stream that tells how much of it was read."""
 
-    def __init__(self, stream: BinaryIO, progress: Callable[[int], None]) -> None:
+    def __init__(self, stream: BinaryIO, progress: Progress) -> None:
         self._stream = stream
         self._progress = progress
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes of the stream."""
         data = self._stream.read(size)
-        self._progress(len(data))
+        self._progress(0, len(data))
         return data
 
     def __getattr__(self, name: str) -> Any:

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 class PfsPutOperator(BaseOperator):
     """Put a text, a local file, a directory or a URL at `destination` (`repo@branch:/path`), in a commit of its own.
 
-    Exactly one of `data`, `source_path` (on the worker) and `url` is given. XCom: the commit's address.
+    Exactly one of `data`, `source_path` (on the worker) and `url` is given. `source_conn_id` is the connection with the
+    credentials for `url`. XCom: the commit's address.
     """
 
-    template_fields: Sequence[str] = ("destination", "data", "source_path", "url")
+    template_fields: Sequence[str] = ("destination", "data", "source_path", "url", "source_conn_id")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class PfsPutOperator(BaseOperator):
         url: str | None = None,
         append: bool = False,
         recursive: bool = False,
+        source_conn_id: str | None = None,
         pfs_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -47,6 +49,7 @@ class PfsPutOperator(BaseOperator):
         self.url = url
         self.append = append
         self.recursive = recursive
+        self.source_conn_id = source_conn_id
         self.pfs_conn_id = pfs_conn_id
 
     def execute(self, context: Context) -> str:  # noqa: ARG002 - the signature is Airflow's
@@ -55,13 +58,23 @@ class PfsPutOperator(BaseOperator):
 
         with short_errors(), PfsHook(self.pfs_conn_id).get_conn() as pfs:
             if self.url is not None:
-                pfs.put_url(self.destination, self.url, recursive=self.recursive)
+                options = self._source_options()
+                pfs.put_url(self.destination, self.url, recursive=self.recursive, append=self.append, options=options)
             elif self.source_path is not None and Path(self.source_path).is_dir():
                 pfs.put_dir(self.destination, Path(self.source_path), append=self.append)
             else:
                 data = Path(self.source_path) if self.source_path is not None else str(self.data)
                 pfs.put_file(self.destination, data, append=self.append)
             return str(pfs.inspect_commit(str(parse_address(self.destination).commit)))
+
+    def _source_options(self) -> dict[str, Any]:
+        if self.source_conn_id is None:
+            return {}
+        from airflow.sdk import BaseHook
+
+        from airflow_pachy.hooks.sources import source_options
+
+        return source_options(BaseHook.get_connection(self.source_conn_id), BaseHook.get_connection)
 
 
 class PfsCopyOperator(BaseOperator):

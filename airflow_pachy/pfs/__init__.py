@@ -13,7 +13,10 @@ from airflow_pachy.lazy import exports
 if TYPE_CHECKING:
     from airflow_pachy.pfs.address import Address, parse_address
     from airflow_pachy.pfs.client import Pfs
+    from airflow_pachy.pfs.diffs import DiffSummary
     from airflow_pachy.pfs.infos import BranchInfo, CommitInfo, Diff, FileInfo, RepoInfo, TagInfo
+    from airflow_pachy.pfs.splitting import Split
+    from airflow_pachy.pfs.tree.glob import Glob, compile_glob
     from airflow_pachy.pfs.triggers import Trigger
 
 _HOMES = {
@@ -21,11 +24,15 @@ _HOMES = {
     "BranchInfo": "infos",
     "CommitInfo": "infos",
     "Diff": "infos",
+    "DiffSummary": "diffs",
     "FileInfo": "infos",
+    "Glob": "tree.glob",
     "Pfs": "client",
     "RepoInfo": "infos",
+    "Split": "splitting",
     "TagInfo": "infos",
     "Trigger": "triggers",
+    "compile_glob": "tree.glob",
     "parse_address": "address",
 }
 
@@ -34,11 +41,15 @@ __all__ = [
     "BranchInfo",
     "CommitInfo",
     "Diff",
+    "DiffSummary",
     "FileInfo",
+    "Glob",
     "Pfs",
     "RepoInfo",
+    "Split",
     "TagInfo",
     "Trigger",
+    "compile_glob",
     "parse_address",
 ]
 

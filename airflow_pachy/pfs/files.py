@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_pachy.errors import InvalidArgument, InvalidPath, PathNotFound
 from airflow_pachy.pfs.describe import describe_entry, describe_node
+from airflow_pachy.pfs.edits import is_glob
 from airflow_pachy.pfs.headers import joined
 from airflow_pachy.pfs.infos import Diff, FileInfo
 from airflow_pachy.pfs.names import did_you_mean
 from airflow_pachy.pfs.overlay import parents
 from airflow_pachy.pfs.paths import below, clean_path, shown_path
-from airflow_pachy.pfs.tree import Directory, File, Tree
+from airflow_pachy.pfs.tree import Directory, File, Tree, compile_glob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,11 +66,19 @@ class Files:
         return self.reader.open(self.entry(path).content)
 
     def materialise(self, path: str, target: Path, progress: Callable[[int, int], None] | None) -> None:
-        """Write the file or the directory's files below `target`."""
-        node = self.node(path)
-        if isinstance(node, File):
-            entries: Iterator[Entry] = iter([node.entry])
+        """Write the file or the directory's files, or all that a pattern matches, below `target`.
+
+        What a pattern matches keeps its path below the last directory that the pattern names without wildcards.
+        """
+        node = self.tree.stat(path)
+        if node is None and is_glob(path):
+            entries = self.matching(shown_path(path))
+            base = compile_glob(shown_path(path)).literal_prefix.rpartition("/")[0]
+        elif isinstance(node, File):
+            entries = iter([node.entry])
             base = "/".join(path.split("/")[:-1])
+        elif node is None:
+            raise self._not_found(path)
         else:
             entries, base = self.tree.entries(f"{path}/" if path else ""), path
         target.mkdir(parents=True, exist_ok=True)

@@ -127,12 +127,15 @@ class Puts:
         append: bool,
         options: Mapping[str, Any] | None = None,
         parallel: int = PARALLEL,
+        split: Split | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Put what a URL names; with `recursive`, everything below it. See `airflow_pachy.pfs.sources`."""
+        if split is not None and (recursive or append):
+            raise InvalidArgument("what is split is a single file, and pieces come behind those that are there")
         put = handler_of(url)
         self._require_target(address)
-        put(Request(self, address, url, recursive, append, Told(progress), options or {}, parallel))
+        put(Request(self, address, url, recursive, append, Told(progress), options or {}, parallel, split))
 
     def delete_file(self, address: Address) -> None:
         """Delete a file, a directory, or what a glob matches; what is not there is no error."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+DELIMITERS = ("line", "json", "sql", "csv")
 MAX_RECORD_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 # A JSON error this close to the end of what was read may be for want of the rest.
@@ -37,10 +38,15 @@ class Records(Protocol):
 
 def records_of(delimiter: str, source: BinaryIO) -> Records:
     """The records of a stream by the name of their kind. Raises `InvalidArgument`."""
+    check_delimiter(delimiter)
     kinds: dict[str, type[Lines | Json | Csv | Sql]] = {"line": Lines, "json": Json, "sql": Sql, "csv": Csv}
-    if delimiter not in kinds:
-        raise InvalidArgument(f"cannot split by {delimiter!r}; delimiters are {', '.join(kinds)}")
     return kinds[delimiter](source)
+
+
+def check_delimiter(delimiter: str) -> None:
+    """Raise `InvalidArgument` for one that is none of `DELIMITERS`."""
+    if delimiter not in DELIMITERS:
+        raise InvalidArgument(f"cannot split by {delimiter!r}; delimiters are {', '.join(DELIMITERS)}")
 
 
 class Lines:

@@ -24,7 +24,7 @@ from airflow_pachy.pfs.headers import (
     require_directory,
 )
 from airflow_pachy.pfs.paths import join_path
-from airflow_pachy.pfs.records import records_of
+from airflow_pachy.pfs.records import check_delimiter, records_of
 from airflow_pachy.pfs.streams import IteratorStream
 from airflow_pachy.pfs.tree import File
 from airflow_pachy.pfs.tree.entries import Change, Entry, Put, Remove
@@ -47,37 +47,28 @@ class Split:
     """How to cut: a piece ends when it has so many records or bytes, whichever is first; without either, each record.
 
     The first `header_records` become the directory's header. `header` and `footer` None: leave them as they are.
+    With `overwrite` the directory is emptied first. Raises `InvalidArgument`.
     """
 
     delimiter: str
     target_file_datums: int = 0
     target_file_bytes: int = 0
     header_records: int = 0
-    header: bytes | None = None
-    footer: bytes | None = None
+    header: bytes | str | None = None
+    footer: bytes | str | None = None
     overwrite: bool = False
 
-    @classmethod
-    def of(
-        cls,
-        delimiter: str,
-        numbers: tuple[int, int, int],
-        header: bytes | str | None,
-        footer: bytes | str | None,
-        *,
-        overwrite: bool,
-    ) -> Split:
-        """Check what a user asks for. Raises `InvalidArgument`."""
-        names = ("target_file_datums", "target_file_bytes", "header_records")
-        for name, value in zip(names, numbers, strict=True):
-            if value < 0:
-                raise InvalidArgument(f"{name} must be 0 or more, not {value}")
-        if numbers[2] and header is not None:
+    def __post_init__(self) -> None:
+        for name in ("target_file_datums", "target_file_bytes", "header_records"):
+            if getattr(self, name) < 0:
+                raise InvalidArgument(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if self.header_records and self.header is not None:
             raise InvalidArgument("give either header or header_records: both say what the header is")
-        if delimiter == "sql" and (header is not None or footer is not None):
+        if self.delimiter == "sql" and (self.header is not None or self.footer is not None):
             raise InvalidArgument("a SQL dump brings its own header and footer; split it without giving any")
-        before, after = as_frame_bytes(header, "header"), as_frame_bytes(footer, "footer")
-        return cls(delimiter, *numbers, before, after, overwrite)
+        check_delimiter(self.delimiter)
+        as_frame_bytes(self.header, "header")
+        as_frame_bytes(self.footer, "footer")
 
     def pieces(self, records: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
         """Groups of records, each to be taken to its end before the next."""
@@ -138,7 +129,7 @@ def stage(source: BinaryIO, split: Split, frames: Frames, directory: str, scratc
     records = records_of(split.delimiter, source)
     following = iter(records)
     first = list(islice(following, split.header_records or 1))
-    header = split.header
+    header, footer = as_frame_bytes(split.header, "header"), as_frame_bytes(split.footer, "footer")
     if split.header_records or split.delimiter == "sql":
         header = records.header + b"".join(first[: split.header_records])
         as_frame_bytes(header, "header")
@@ -146,9 +137,9 @@ def stage(source: BinaryIO, split: Split, frames: Frames, directory: str, scratc
     rest = chain(first[split.header_records :], following)
     outer = frames.around(directory_of(directory)) if directory else Frame()
     own = Frame() if split.overwrite else frames.of(directory)
-    own = Frame(own.header if header is None else header, own.footer if split.footer is None else split.footer)
+    own = Frame(own.header if header is None else header, own.footer if footer is None else footer)
     frame = own.within(outer)
-    staged = Staged(frame, header, split.footer, scratch.mtime_us, scratch.tree)
+    staged = Staged(frame, header, footer, scratch.mtime_us, scratch.tree)
     for piece in split.pieces(rest):
         staged.add(_written(piece, frame, scratch.writer))
     if split.delimiter == "sql" and header is not None:

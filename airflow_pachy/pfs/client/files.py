@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from airflow_pachy.errors import InvalidArgument
 from airflow_pachy.pfs import history
 from airflow_pachy.pfs.client.base import Client
+from airflow_pachy.pfs.diffs import DiffSummary, summarize
 from airflow_pachy.pfs.headers import Frames, as_frame_bytes
 from airflow_pachy.pfs.sources.requests import PARALLEL
 from airflow_pachy.pfs.splitting import Split
@@ -66,8 +67,9 @@ class FileVerbs(Client):
         `header`, come before every piece, `footer` behind it; None leaves what an earlier commit set. With `overwrite`
         the directory is emptied first. Raises `InvalidArgument` for data that cannot be split, saying where.
         """
-        numbers = (target_file_datums, target_file_bytes, header_records)
-        split = Split.of(delimiter, numbers, header, footer, overwrite=overwrite)
+        split = Split(
+            delimiter, target_file_datums, target_file_bytes, header_records, header, footer, overwrite=overwrite
+        )
         self._puts.put_split(as_address(self._root, path), data, split)
 
     def put_header(self, path: str | Address, header: bytes | str) -> None:
@@ -97,6 +99,7 @@ class FileVerbs(Client):
         append: bool = False,
         options: Mapping[str, Any] | None = None,
         parallel: int = PARALLEL,
+        split: Split | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Put what a URL names: http(s)://, s3://, file://, pfs://, gs://, abfs:// and others that fsspec reads.
@@ -105,7 +108,8 @@ class FileVerbs(Client):
         are credentials and settings of the scheme: for s3 the keys of `Pfs.open`'s `s3` (without any, those of this
         root), for http `headers`, `timeout_seconds`, `max_seconds`, `max_bytes`, `tries`, `verify`, for pfs the
         `storage` and `metadata` of another root, else those of fsspec. `progress(files, bytes)` hears what was read
-        since its last call. Raises `PathNotFound`, `Denied`, `Unavailable`, `InvalidArgument`, naming the URL.
+        since its last call. With `split` it is cut into pieces below the path, as by `put_split`.
+        Raises `PathNotFound`, `Denied`, `Unavailable`, `InvalidArgument`, naming the URL.
         """
         self._puts.put_url(
             as_address(self._root, path),
@@ -114,6 +118,7 @@ class FileVerbs(Client):
             append=append,
             options=options,
             parallel=parallel,
+            split=split,
             progress=progress,
         )
 
@@ -147,8 +152,9 @@ class FileVerbs(Client):
         return self._files(address).open(address.path or "")
 
     def get_dir(self, path: str | Address, local: Path | str, *, progress: Progress | None = None) -> None:
-        """Write a directory's files below a local directory, made if needed.
+        """Write a directory's files, or those that a pattern matches, below a local directory, made if needed.
 
+        Matches keep their path below the last directory that the pattern names without wildcards.
         `progress(files, bytes)` hears how many files were completed, and bytes written, since its last call.
         """
         address = as_address(self._root, path)
@@ -196,6 +202,10 @@ class FileVerbs(Client):
         address = as_address(self._root, path)
         files = self._files(address)
         return history.file_history(self._root, files, files.commit.partition("@")[2], address.path or "", limit)
+
+    def diff_summary(self, new: str | Address, old: str | Address | None = None) -> DiffSummary:
+        """How many files, and bytes, `diff_file` would tell of."""
+        return summarize(self.diff_file(new, old))
 
     def diff_file(self, new: str | Address, old: str | Address | None = None) -> Iterator[Diff]:
         """Files at or below a path that differ from those at another commit, by default the parent."""

@@ -194,6 +194,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "put_footer": _writes("path"),
     "glob_file": _reads("commit"),
     "diff_file": _reads("new", "old"),
+    "diff_summary": _reads("new", "old"),
     # What jobs publish. Publishing comes right after mirroring, inside a transaction of the caller's.
     "start_output_commit": _writes("branch"),
     "get_files": _reads("commit"),

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from airflow_pachy.errors import InvalidArgument, InvalidPath, PathNotFound
-
-if TYPE_CHECKING:
-    from airflow_pachy.pfs.sources.requests import Request
+from airflow_pachy.pfs.sources.requests import Request, put_one
 
 
 def put(request: Request) -> None:
@@ -23,6 +20,10 @@ def put(request: Request) -> None:
         return
     if local.is_dir():
         raise InvalidPath(f"{request.url} is a directory; put it recursively")
+    if request.split is not None:
+        with local.open("rb") as stream:
+            put_one(request, stream)
+        return
     request.puts.put_file(request.address, local, append=request.append, executable=None)
     request.told.add(1, local.stat().st_size)
 

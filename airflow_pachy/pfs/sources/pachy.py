@@ -58,6 +58,10 @@ def _put_references(request: Request, source: Address) -> None:
     tree = request.puts.files_at(source)
     entries = _entries(request, Files(tree, str(source.commit), request.puts.root.reader), source)
     target, origin = request.address.path or "", source.path or ""
+    if request.split is not None:
+        with request.puts.root.reader.open(entries[0].content) as stream:
+            put_one(request, stream)
+        return
     if request.append:
         with request.puts.new_writer() as writer:
             edit = CopyPath(origin, target, entries, True, writer, request.puts.root.reader)

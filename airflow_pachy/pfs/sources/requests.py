@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.address import Address
     from airflow_pachy.pfs.content import ContentWriter
     from airflow_pachy.pfs.puts import Puts
+    from airflow_pachy.pfs.splitting import Split
     from airflow_pachy.pfs.uploads import Told
 
 PARALLEL = 8
@@ -38,6 +39,7 @@ class Request:
     told: Told
     options: Mapping[str, Any] = field(default_factory=dict)
     parallel: int = PARALLEL
+    split: Split | None = None
 
     @property
     def shown(self) -> str:
@@ -72,9 +74,12 @@ def shown_url(url: str) -> str:
 
 
 def put_one(request: Request, stream: BinaryIO, *, executable: bool | None = None) -> None:
-    """Put a stream as the file at the request's address."""
+    """Put a stream as the file at the request's address, or split it below there."""
     counted = request.told.reading(stream)
-    request.puts.put_file(request.address, counted, append=request.append, executable=executable)
+    if request.split is not None:
+        request.puts.put_split(request.address, counted, request.split)
+    else:
+        request.puts.put_file(request.address, counted, append=request.append, executable=executable)
     request.told.add(1, 0)
 
 

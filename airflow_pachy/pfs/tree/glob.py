@@ -67,6 +67,14 @@ class Glob:
         bare = path.strip("/")
         return self.is_root if not bare else not self.is_root and self.regex.fullmatch(bare) is not None
 
+    def captures(self, path: str) -> tuple[str, ...] | None:
+        """What each group matched, in the order of their opening parentheses, nothing as ""; None without a match."""
+        bare = path.strip("/")
+        if not self.matches(bare):
+            return None
+        found = self.regex.fullmatch(bare)
+        return () if found is None else tuple(group or "" for group in found.groups())
+
     def capture(self, path: str, template: str) -> str | None:
         """`template` with `$1` or `${1}` replaced by what group 1 matched (if nothing, by nothing), `$0` by `/path`.
 

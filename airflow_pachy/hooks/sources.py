@@ -1,0 +1,107 @@
+"""Credentials for `put_url` from an Airflow connection of any type: what it says, in the words of the source.
+
+`airflow_pachy.pfs` knows nothing of Airflow; the operators and the command line call this and pass the options on.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_pachy.errors import InvalidArgument
+from airflow_pachy.hooks.aws import read_extra, s3_settings
+from airflow_pachy.hooks.settings import aws_connection_id, from_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow.sdk import Connection
+
+
+def source_options(connection: Connection, find: Callable[[str], Connection]) -> dict[str, Any]:
+    """The `options` of `put_url` for URLs of the connection's kind. `find` looks up another connection by its id.
+
+    Raises `InvalidArgument` for a type of connection that is no source.
+    """
+    readers: dict[str, Callable[[], dict[str, Any]]] = {
+        "aws": lambda: s3_settings(connection),
+        "s3": lambda: s3_settings(connection),
+        "google_cloud_platform": lambda: _google(connection),
+        "wasb": lambda: _azure(connection),
+        "adls": lambda: _azure(connection),
+        "http": lambda: _http(connection),
+        "sftp": lambda: _sftp(connection),
+        "ssh": lambda: _sftp(connection),
+        "pachy": lambda: _pachy(connection, find),
+    }
+    if connection.conn_type not in readers:
+        raise InvalidArgument(
+            f"connection {connection.conn_id!r} is of type {connection.conn_type!r}, which says nothing about URLs; "
+            f"types that do are {', '.join(readers)}"
+        )
+    return readers[connection.conn_type]()
+
+
+def _google(connection: Connection) -> dict[str, Any]:
+    extra = _plain(read_extra(connection), "extra__google_cloud_platform__")
+    options: dict[str, Any] = {}
+    if extra.get("project"):
+        options["project"] = extra["project"]
+    if text := extra.get("keyfile_dict"):
+        options["token"] = json.loads(text) if isinstance(text, str) else text
+    elif path := extra.get("key_path"):
+        options["token"] = path
+    return options
+
+
+def _azure(connection: Connection) -> dict[str, Any]:
+    extra = _plain(read_extra(connection), "extra__wasb__")
+    options = {name: extra[name] for name in ("connection_string", "sas_token", "account_name") if extra.get(name)}
+    if "connection_string" in options:
+        return options
+    tenant = extra.get("tenant_id")
+    if tenant:
+        options |= {"tenant_id": tenant, "client_id": connection.login, "client_secret": connection.password}
+        options.setdefault("account_name", str(connection.host or "").partition("//")[2].partition(".")[0])
+    else:
+        options.setdefault("account_name", connection.login)
+        if connection.password:
+            options["account_key"] = connection.password
+    return {name: value for name, value in options.items() if value}
+
+
+def _http(connection: Connection) -> dict[str, Any]:
+    headers = {str(name): str(value) for name, value in read_extra(connection).get("headers", {}).items()}
+    if connection.login:
+        login = f"{connection.login}:{connection.password or ''}"
+        headers.setdefault("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    return {"headers": headers}
+
+
+def _sftp(connection: Connection) -> dict[str, Any]:
+    extra = read_extra(connection)
+    known = {
+        "username": connection.login,
+        "password": connection.password,
+        "port": connection.port,
+        "key_filename": extra.get("key_file"),
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _pachy(connection: Connection, find: Callable[[str], Connection]) -> dict[str, Any]:
+    aws_id = aws_connection_id(connection)
+    settings = from_connection(connection, find(aws_id) if aws_id else None)
+    if not settings.storage or not settings.metadata:
+        raise InvalidArgument(
+            f"connection {connection.conn_id!r} does not say where both files and metadata of the other root are; "
+            "fill in its storage and metadata"
+        )
+    options = {"storage": settings.storage, "metadata": settings.metadata, "s3": settings.s3}
+    return {**options, **({"principal": settings.principal} if settings.principal else {})}
+
+
+def _plain(extra: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Names without the prefix that older Airflow versions gave them."""
+    return {name.removeprefix(prefix): value for name, value in extra.items()}
