@@ -86,8 +86,10 @@ def read_input(text: str) -> Input:
     return input_of(read.document.value["input"])
 
 
-def template_arguments(args: Sequence[str]) -> dict[str, str]:
-    """What `--arg` gives. Raises `InvalidArgument`."""
+def template_arguments(args: Sequence[str], files: Sequence[str]) -> dict[str, str]:
+    """What `--arg` gives. Raises `InvalidArgument`, also when none of the files is a template."""
+    if args and all(file.endswith((".json", ".yaml", ".yml")) for file in files):
+        raise InvalidArgument(f"--arg is for Jsonnet templates, and {', '.join(files)} is none: name it NAME.jsonnet")
     found = {}
     for arg in args:
         name, equals, value = arg.partition("=")
@@ -122,7 +124,7 @@ def inputs_of(
         return [read_input(given)]
     from airflow_pachy.pipelines import PipelineSpec
 
-    beneath, arguments = read_defaults(defaults), template_arguments(args)
+    beneath, arguments = read_defaults(defaults), template_arguments(args, files)
     return [
         spec for file in files for spec in PipelineSpec.parse(read_source(file), arguments=arguments, defaults=beneath)
     ]
@@ -171,7 +173,7 @@ def validate(
     """
     from airflow_pachy.pipelines.reading.report import explain
 
-    beneath, arguments = read_defaults(defaults), template_arguments(args)
+    beneath, arguments = read_defaults(defaults), template_arguments(args, files)
     reports = [report for file in files for report in explain(read_source(file), arguments=arguments, defaults=beneath)]
     for number, report in enumerate(reports):
         if as_json:

@@ -26,7 +26,8 @@ def read_documents(
 ) -> list[Document]:
     """The documents in `source`; `arguments` are those of a Jsonnet template.
 
-    A file whose name ends in `.jsonnet`, and any text that comes with arguments, is a template.
+    A template is a file whose name ends in `.jsonnet`, or a text of no such name that comes with arguments; to others
+    arguments mean nothing.
     Raises `InvalidSpec`, `FileNotFoundError`.
     """
     if isinstance(source, Mapping):
@@ -34,7 +35,7 @@ def read_documents(
     path = source if isinstance(source, Path) else None
     name = origin or (str(path) if path else "pipeline spec")
     text = _text(source, name)
-    if arguments or (path and path.suffix == ".jsonnet"):
+    if path.suffix == ".jsonnet" if path and path.suffix in SUFFIXES else arguments:
         # A place in the rendered text would send the author to a line that is not in the template.
         decoded: list[tuple[Any, dict[FieldPath, Mark]]] = [(render_jsonnet(path, text, arguments or {}, name), {})]
     else:

@@ -228,20 +228,20 @@ def test_the_plan_of_a_job_tells_the_keys(bench):
             leaf("/b(*)", "b", "images", join_on="$1"),
         ]
     }
-    bench.document["input"] = {"union": [join, {"group": [leaf("/?(*)", "c", "images", group_by="$1")]}]}
+    bench.document["input"] = {"union": [join, {"group": [leaf("/[ab](*)", "c", "images", group_by="$1")]}]}
     plan = bench.plan()
     assert plan.total == 3
     datums = [datum for key in plan.sets for datum in read_plan(bench.pfs.store, key).datums]
     assert [[(item.path, item.captures) for item in datum.inputs] for datum in datums] == [
         [("a1", ("/a(*)", "$1", "")), ("b1", ("/b(*)", "$1", ""))],
-        [("a1", ("/?(*)", "", "$1")), ("b1", ("/?(*)", "", "$1"))],
-        [("a2", ("/?(*)", "", "$1"))],
+        [("a1", ("/[ab](*)", "", "$1")), ("b1", ("/[ab](*)", "", "$1"))],
+        [("a2", ("/[ab](*)", "", "$1"))],
     ]
 
 
 def test_a_changed_file_runs_its_group_again(bench):
     bench.put(a1=b"1", b1=b"2", a2=b"3")
-    bench.document["input"] = {"group": [leaf("/?(*)", "in", "images", group_by="$1")]}
+    bench.document["input"] = {"group": [leaf("/[ab](*)", "in", "images", group_by="$1")]}
     assert bench.run().datums_processed == 2
     bench.put(b1=b"changed")
     done = bench.run()
