@@ -1,0 +1,246 @@
+"""`pachy create|update|list|inspect|delete|start|stop|run pipeline`. All but `run` work while Airflow is down."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from airflow_pachy.cli import human
+from airflow_pachy.cli.command import after_option, command, json_option, limit_option
+from airflow_pachy.cli.output import print_fields, print_json, print_list
+from airflow_pachy.cli.pipelines import inputs_of, spec_options
+from airflow_pachy.errors import InvalidArgument, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_pachy.cli.session import Session
+    from airflow_pachy.pipelines import PipelineSpec
+    from airflow_pachy.pipelines.lifecycle import PipelineInfo
+
+
+@command(
+    "pachy create pipeline -f edges.json",
+    "pachy create pipeline -f template.jsonnet --arg suffix=1",
+    "cat edges.yaml | pachy create pipeline -f -",
+)
+@spec_options()
+@click.option("--push-images", is_flag=True, help="Tag, push and pin the images, with docker, podman or buildah.")
+@click.option("--registry", metavar="HOST/PATH", help="With --push-images: where to push, if not where the name says.")
+def create(
+    session: Session,
+    *,
+    files: Sequence[str],
+    args: Sequence[str],
+    defaults: Sequence[str],
+    push_images: bool,
+    registry: str | None,
+) -> None:
+    """Register pipelines with their output repos.
+
+    Their DAGs come from a file of the DAGs folder that says `globals().update(load_pipelines())`; pipelines whose
+    specs lie in a folder there (`load_pipelines("folder/")`) need no `create`.
+    """
+    _register(session, _specs(files, args, defaults, push_images=push_images, registry=registry), update=False)
+
+
+@command(
+    "pachy update pipeline -f edges.json",
+    "pachy update pipeline -f edges.json --reprocess",
+    "pachy update pipeline -f edges.json --push-images --registry registry.example.com/team",
+)
+@spec_options()
+@click.option("--reprocess", is_flag=True, help="Forget what was processed: the next job runs every datum.")
+@click.option("--push-images", is_flag=True, help="Tag, push and pin the images, with docker, podman or buildah.")
+@click.option("--registry", metavar="HOST/PATH", help="With --push-images: where to push, if not where the name says.")
+def update(
+    session: Session,
+    *,
+    files: Sequence[str],
+    args: Sequence[str],
+    defaults: Sequence[str],
+    reprocess: bool,
+    push_images: bool,
+    registry: str | None,
+) -> None:
+    """Make the next version of pipelines, or create them.
+
+    Running jobs of the version before are stopped. Datums that were processed are skipped still, also
+    by new code, unless `code_version` changes or --reprocess is given.
+    """
+    specs = _specs(files, args, defaults, push_images=push_images, registry=registry)
+    _register(session, specs, update=True, reprocess=reprocess)
+
+
+def _specs(
+    files: Sequence[str], args: Sequence[str], defaults: Sequence[str], *, push_images: bool, registry: str | None
+) -> list[PipelineSpec]:
+    from airflow_pachy.pipelines import PipelineSpec
+    from airflow_pachy.pipelines.images import push_image
+
+    specs = [one for one in inputs_of(files, args, defaults, None) if isinstance(one, PipelineSpec)]
+    if not specs:
+        raise InvalidArgument(f"there is no pipeline in {', '.join(files)}")
+    return [push_image(spec, registry=registry) for spec in specs] if push_images else specs
+
+
+def _register(session: Session, specs: list[PipelineSpec], *, update: bool, reprocess: bool = False) -> None:
+    from airflow_pachy.pipelines.lifecycle import create_pipeline
+
+    for spec in specs:
+        info = create_pipeline(session.pfs, spec, update=update, reprocess=reprocess)
+        click.echo(f"{info.name} version {info.version}")
+
+
+@command("pachy list pipeline", "pachy list pipeline --json", "pachy list pipeline --history edges")
+@click.option("--history", metavar="PIPELINE", help="Instead: all versions of this pipeline, the newest first.")
+@json_option
+@limit_option
+@after_option("pipeline")
+def list_(session: Session, *, history: str | None, as_json: bool, limit: int | None, after: str | None) -> None:
+    """List pipelines by name."""
+    from airflow_pachy.pipelines.lifecycle import list_pipelines, pipeline_versions
+
+    if history is not None:
+        print_list(pipeline_versions(session.pfs, history)[:limit], _columns(), as_json=as_json, limit=limit)
+        return
+    print_list(list_pipelines(session.pfs, after=after, limit=limit), _columns(), as_json=as_json, limit=limit)
+
+
+@command(
+    "pachy inspect pipeline edges", "pachy inspect pipeline edges --version 2", "pachy inspect pipeline edges --json"
+)
+@click.argument("pipeline")
+@click.option("--version", type=click.IntRange(min=1), metavar="N", help="A version it had before.")
+@json_option
+def inspect(session: Session, *, pipeline: str, version: int | None, as_json: bool) -> None:
+    """Show one pipeline and its spec."""
+    from airflow_pachy.pipelines.lifecycle import inspect_pipeline
+
+    info = inspect_pipeline(session.pfs, pipeline, version)
+    fields = [
+        ("Pipeline", info.name),
+        ("Version", str(info.version)),
+        ("State", info.state + (f" ({info.reason})" if info.reason else "")),
+        ("Defined", "with pachy create pipeline" if info.managed else "in a DAG file"),
+        ("Output", info.output),
+        ("Last job", info.last_job or ""),
+        ("Created", human.age(info.created)),
+        ("Updated", human.age(info.updated)),
+        ("Author", info.author or ""),
+    ]
+    print_fields(info, fields, as_json=as_json)
+    if not as_json:
+        click.echo(json.dumps(info.spec, indent=2, sort_keys=True))
+
+
+@command(
+    "pachy delete pipeline edges", "pachy delete pipeline edges --keep-repo", "pachy delete pipeline edges --force"
+)
+@click.argument("pipeline")
+@click.option("--keep-repo", is_flag=True, help="Keep its output repo, as a repo like any other.")
+@click.option("--force", is_flag=True, help="Also when others read its output.")
+def delete(session: Session, *, pipeline: str, keep_repo: bool, force: bool) -> None:
+    """Delete a pipeline, its output repo and what it remembers of processed datums; its jobs stay on record."""
+    from airflow_pachy.pipelines.lifecycle import delete_pipeline
+
+    delete_pipeline(session.pfs, pipeline, keep_repo=keep_repo, force=force)
+
+
+@command("pachy stop pipeline edges", 'pachy stop pipeline edges --reason "bad labels in May"')
+@click.argument("pipeline")
+@click.option("--reason", default="stopped by hand", help="For whoever wonders.")
+def stop(session: Session, *, pipeline: str, reason: str) -> None:
+    """Stop a pipeline and its running jobs: commits to its inputs start nothing until `pachy start pipeline`."""
+    from airflow_pachy.pipelines.lifecycle import stop_pipeline
+
+    stop_pipeline(session.pfs, pipeline, reason)
+
+
+@command("pachy start pipeline edges")
+@click.argument("pipeline")
+def start(session: Session, *, pipeline: str) -> None:
+    """Let a stopped pipeline run again: its next job reads the newest commits."""
+    from airflow_pachy.pipelines.lifecycle import start_pipeline
+
+    start_pipeline(session.pfs, pipeline)
+
+
+@command(
+    "pachy run pipeline edges",
+    "pachy run pipeline edges images@master^2        # on chosen commits",
+    "pachy run pipeline edges --dag opencv",
+)
+@click.argument("pipeline")
+@click.argument("commits", nargs=-1)
+@click.option("--dag", "dag_id", metavar="DAG", help="Its DAG, if it has never run and is not named like the pipeline.")
+@json_option
+def run(session: Session, *, pipeline: str, commits: Sequence[str], dag_id: str | None, as_json: bool) -> None:
+    """Start a run of the pipeline's DAG now, on the newest commits or on the ones given.
+
+    Datums that were processed are skipped. A pipeline with cron inputs ticks. The `airflow` command does it,
+    which must be installed here and reach Airflow's database.
+    """
+    from airflow_pachy.pipelines import list_jobs
+    from airflow_pachy.pipelines.lifecycle import inspect_pipeline
+
+    info = inspect_pipeline(session.pfs, pipeline)
+    chosen = {f"{found.repo}@{branch}": found.id for found, branch in (_chosen(session, info, one) for one in commits)}
+    last = next(iter(list_jobs(session.pfs, pipeline=info.name, limit=1)), None)
+    dag = dag_id or (last.dag_id if last else info.name)
+    said = _trigger(dag, {"commits": chosen} if chosen else {})
+    if as_json:
+        print_json({"pipeline": info.name, "dag_id": dag, "commits": chosen, "airflow": said})
+    else:
+        click.echo(f"Started a run of DAG {dag}.")
+
+
+def _chosen(session: Session, info: PipelineInfo, address: str) -> tuple[Any, str]:
+    """The commit, and the branch of the pipeline's input that is to be read there. Raises `InvalidArgument`."""
+    from airflow_pachy.pipelines import PipelineSpec
+
+    found = session.pfs.inspect_commit(address)
+    leaves = PipelineSpec.from_dict(info.spec).input.leaves()
+    branches = {leaf.branch for leaf in leaves if leaf.repo == found.repo and leaf.commit is None}
+    if len(branches) == 1:
+        return found, branches.pop()
+    if found.branch in branches:
+        return found, found.branch
+    inputs = ", ".join(
+        sorted({f"{leaf.repo}@{leaf.branch}" for leaf in PipelineSpec.from_dict(info.spec).input.leaves()})
+    )
+    raise InvalidArgument(f"pipeline {info.name!r} does not read {found.repo}@{found.branch}; its inputs are {inputs}")
+
+
+def _trigger(dag: str, conf: dict[str, Any]) -> str:
+    program = shutil.which("airflow")
+    if program is None:
+        raise InvalidArgument(
+            f"there is no `airflow` command here; start DAG {dag!r} in Airflow's UI, with the configuration "
+            f"{json.dumps(conf)}"
+        )
+    words = [program, "dags", "trigger", dag, "--output", "json", "--conf", json.dumps(conf)]
+    done = subprocess.run(
+        words, check=False, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "ignore"}
+    )
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise Unavailable(f"airflow did not start DAG {dag!r}: {said[-1] if said else 'it said nothing'}")
+    return done.stdout.strip()
+
+
+def _columns() -> list[tuple[str, Callable[[PipelineInfo], str]]]:
+    return [
+        ("PIPELINE", lambda one: one.name),
+        ("VERSION", lambda one: str(one.version)),
+        ("STATE", lambda one: one.state),
+        ("LAST JOB", lambda one: one.last_job or "-"),
+        ("OUTPUT", lambda one: one.output),
+        ("UPDATED", lambda one: human.age(one.updated)),
+        ("DEFINED", lambda one: "created" if one.managed else "DAG file"),
+    ]
