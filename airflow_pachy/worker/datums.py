@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import JobFailed, PachyError
-from airflow_pachy.worker.collect import BadOutput, collect
-from airflow_pachy.worker.disk import remove_tree
+from airflow_pachy.worker.collect import BadOutput, Output, collect
+from airflow_pachy.worker.disk import OUT, remove_tree
 from airflow_pachy.worker.environment import datum_environment
 from airflow_pachy.worker.lazy import serve_pipes
-from airflow_pachy.worker.mounting import mounted
+from airflow_pachy.worker.mounting import moved
 from airflow_pachy.worker.outcome import ExitCode
 from airflow_pachy.worker.records import DatumResult, DatumState
-from airflow_pachy.worker.runner import Command, Exit, RunnerGone, Slot
+from airflow_pachy.worker.runner import Command, Exit, RunnerAbsent, RunnerGone, Slot
 from airflow_pachy.worker.staging import InputTrees, StagedDatum, Stager, UnfitDatum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from queue import SimpleQueue
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 class SetAborted(PachyError):
-    """The whole set cannot go on. `exit_code` says in which part it broke, `result` what the datum at hand came to."""
+    """The whole set cannot go on. `exit_code` says in which part it broke, `results` what datums at hand came to."""
 
-    def __init__(self, message: str, exit_code: ExitCode, result: DatumResult | None = None) -> None:
+    def __init__(self, message: str, exit_code: ExitCode, results: Sequence[DatumResult] = ()) -> None:
         super().__init__(message)
         self.exit_code = exit_code
-        self.result = result
+        self.results = results
 
 
 class ByteBudget:
@@ -75,7 +75,7 @@ class Bench:
 
 
 @dataclass(slots=True)
-class _Progress:
+class Progress:
     """What is known of a datum while it is being worked on."""
 
     datum: str
@@ -89,14 +89,17 @@ class _Progress:
     process_us: int = 0
 
     def note(self, end: Exit) -> None:
+        """Take note of an execution."""
         self.exit_code = end.code
-        self.process_us += _microseconds(end.seconds)
+        self.process_us += microseconds(end.seconds)
 
     def result(self, state: DatumState) -> DatumResult:
+        """What has become of the datum."""
         kept = asdict(self) if state != "success" else {**asdict(self), "reason": "", "log_tail": ""}
         return DatumResult(state=state, **kept)
 
     def failed(self, reason: str) -> DatumResult:
+        """It failed, for this reason."""
         self.reason = reason
         return self.result("failed")
 
@@ -107,10 +110,10 @@ def process_datum(bench: Bench, datum: DatumPlan, number: int) -> DatumResult | 
     Safe to call from as many threads as there are slots and a few more: those without a slot stage
     the next datums and collect the previous ones. Raises `SetAborted`.
     """
-    progress = _Progress(datum.id)
+    progress = Progress(datum.id)
     root = bench.stage_root / str(number)
     try:
-        with _aborting(ExitCode.STAGING_FAILED, f"datum {datum.id} cannot be staged"):
+        with aborting(ExitCode.STAGING_FAILED, f"datum {datum.id} cannot be staged"):
             size = bench.stager.size_bytes(datum)
         with bench.budget.take(size):
             try:
@@ -119,12 +122,14 @@ def process_datum(bench: Bench, datum: DatumPlan, number: int) -> DatumResult | 
                 remove_tree(root)
     except (UnfitDatum, BadOutput) as error:
         return progress.failed(str(error))
+    except RunnerAbsent as error:
+        raise SetAborted(str(error), ExitCode.HELPER_DEAD) from error
     except RunnerGone as error:
-        raise SetAborted(str(error), ExitCode.DATUMS_FAILED, progress.failed(str(error))) from error
+        raise SetAborted(str(error), ExitCode.DATUMS_FAILED, [progress.failed(str(error))]) from error
 
 
 def _process_within_budget(
-    bench: Bench, datum: DatumPlan, root: Path, size: int, progress: _Progress
+    bench: Bench, datum: DatumPlan, root: Path, size: int, progress: Progress
 ) -> DatumResult | None:
     if bench.stop.is_set():
         return None
@@ -139,26 +144,31 @@ def _process_within_budget(
     if state != "success":
         return progress.result(state)
     started = time.monotonic()
-    with _aborting(ExitCode.UPLOAD_FAILED, f"the output of datum {datum.id} cannot be uploaded"):
+    with aborting(ExitCode.UPLOAD_FAILED, f"the output of datum {datum.id} cannot be uploaded"):
         output = collect(staged, bench.trees, bench.writer, slot.pfs_path)
+    return uploaded(progress, output, started)
+
+
+def uploaded(progress: Progress, output: Output, started: float) -> DatumResult:
+    """The result of a datum whose output was collected since `started` (of the monotonic clock)."""
     return replace(
         progress.result("success"),
-        upload_us=_microseconds(time.monotonic() - started),
+        upload_us=microseconds(time.monotonic() - started),
         upload_bytes=output.uploaded_bytes,
         outputs=output.entries,
     )
 
 
-def _stage(bench: Bench, datum: DatumPlan, root: Path, size: int, progress: _Progress) -> StagedDatum:
-    with _aborting(ExitCode.STAGING_FAILED, f"datum {datum.id} cannot be staged"):
+def _stage(bench: Bench, datum: DatumPlan, root: Path, size: int, progress: Progress) -> StagedDatum:
+    with aborting(ExitCode.STAGING_FAILED, f"datum {datum.id} cannot be staged"):
         staged = bench.stager.stage(datum, root, size)
-    progress.download_us += _microseconds(staged.seconds)
+    progress.download_us += microseconds(staged.seconds)
     progress.download_bytes += staged.bytes
     return staged
 
 
 def _run_tries(
-    bench: Bench, staged: StagedDatum, slot: Slot, progress: _Progress
+    bench: Bench, staged: StagedDatum, slot: Slot, progress: Progress
 ) -> tuple[StagedDatum, DatumState | None]:
     """Run the command until it succeeds or the tries are used up, then `err_cmd`; a state of None means stopped."""
     transform = bench.plan.transform
@@ -176,14 +186,14 @@ def _run_tries(
         end = _execute(bench, staged, slot, transform.err_cmd, transform.err_stdin)
         if end.stopped:
             return staged, None
-        progress.process_us += _microseconds(end.seconds)
+        progress.process_us += microseconds(end.seconds)
         if end.code == 0 and not end.timed_out:
             return staged, "recovered"
         progress.reason += f"; err_cmd ended with exit code {end.code}"
     return staged, "failed"
 
 
-def _renew(bench: Bench, staged: StagedDatum, progress: _Progress) -> StagedDatum:
+def _renew(bench: Bench, staged: StagedDatum, progress: Progress) -> StagedDatum:
     """The datum as a first try would find it; inputs are fetched again only if the last try changed them."""
     if staged.pristine():
         staged.clear_output()
@@ -202,13 +212,16 @@ def _execute(bench: Bench, staged: StagedDatum, slot: Slot, argv: tuple[str, ...
         timeout_seconds=bench.plan.transform.datum_timeout_seconds,
         label=staged.datum.label,
     )
-    with _aborting(ExitCode.STAGING_FAILED, f"datum {staged.datum.id} cannot be put under {slot.pfs_path}"):
-        with mounted(staged, slot.pfs), serve_pipes(staged, bench.trees, bench.reader, slot.pfs):
+    with aborting(ExitCode.STAGING_FAILED, f"datum {staged.datum.id} cannot be put under {slot.pfs_path}"):
+        with (
+            moved(staged.root, (*staged.names, OUT), slot.pfs),
+            serve_pipes(staged, bench.trees, bench.reader, slot.pfs),
+        ):
             return slot.run(command)
 
 
 @contextmanager
-def _aborting(exit_code: ExitCode, what: str) -> Iterator[None]:
+def aborting(exit_code: ExitCode, what: str) -> Iterator[None]:
     """Turn trouble with the store or the disk into the end of the set; a datum's own faults pass."""
     try:
         yield
@@ -218,5 +231,6 @@ def _aborting(exit_code: ExitCode, what: str) -> Iterator[None]:
         raise SetAborted(f"{what}: {error}", exit_code) from error
 
 
-def _microseconds(seconds: float) -> int:
+def microseconds(seconds: float) -> int:
+    """Seconds as records have them."""
     return round(seconds * 1e6)

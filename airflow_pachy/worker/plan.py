@@ -87,7 +87,7 @@ class TransformPlan:
     `cmd` is an argv, executed without a shell. `stdin` are lines, joined with newlines and fed to it;
     none means /dev/null. `env` is added to the environment. `err_cmd` runs after the last failed try,
     and its success makes the datum "recovered". Exit codes in `accept_return_codes` count as success,
-    like 0. `datum_timeout_seconds` holds for each try.
+    like 0. `datum_timeout_seconds` holds for each try. With `batch`, up to so many datums share one process.
     """
 
     cmd: tuple[str, ...]
@@ -100,6 +100,7 @@ class TransformPlan:
     accept_return_codes: tuple[int, ...] = ()
     datum_tries: int = 3
     datum_timeout_seconds: float | None = None
+    batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

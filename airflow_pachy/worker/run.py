@@ -11,12 +11,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import PachyError, Unavailable
 from airflow_pachy.pfs.content import ContentReader, ContentWriter
+from airflow_pachy.worker.batches import cut_batches, process_batch
 from airflow_pachy.worker.datums import Bench, ByteBudget, SetAborted, process_datum
 from airflow_pachy.worker.outcome import ExitCode, SetOutcome, WorkerOptions
 from airflow_pachy.worker.records import ResultWriter
@@ -24,7 +26,7 @@ from airflow_pachy.worker.resuming import read_earlier
 from airflow_pachy.worker.staging import InputTrees, Stager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from airflow_pachy.pfs.objects.store import ObjectStore
@@ -89,7 +91,7 @@ class _SetRun:
 
     def run(self, todo: list[DatumPlan], earlier: Earlier) -> SetOutcome:
         try:
-            self._process_all(todo)
+            self._process_all(todo, earlier)
             self._guard(self._records.flush)
         finally:
             self._content.close()
@@ -110,19 +112,19 @@ class _SetRun:
             )
         return (ExitCode.DATUMS_FAILED if failed else ExitCode.DONE), ""
 
-    def _process_all(self, todo: list[DatumPlan]) -> None:
+    def _process_all(self, todo: list[DatumPlan], earlier: Earlier) -> None:
         """Keep the pool fed until everything is done, or the end was called."""
-        waiting = iter(enumerate(todo))
+        waiting = enumerate(self._units(todo, earlier))
         threads = len(self._runner.slots) + 2
-        running: set[Future[DatumResult | None]] = set()
+        running: set[Future[list[DatumResult]]] = set()
         with ThreadPoolExecutor(threads, "datum") as pool:
             try:
                 while True:
                     if self._options.stop.is_set():
                         self._end()
                     if not self._bench.stop.is_set():
-                        for number, datum in islice(waiting, threads - len(running)):
-                            running.add(pool.submit(process_datum, self._bench, datum, number))
+                        for number, unit in islice(waiting, threads - len(running)):
+                            running.add(pool.submit(self._process, unit, number))
                     if not running:
                         return
                     finished, running = wait(running, TICK_SECONDS, FIRST_COMPLETED)
@@ -133,15 +135,31 @@ class _SetRun:
                 self._end()
                 raise
 
-    def _record(self, future: Future[DatumResult | None]) -> None:
+    def _units(self, todo: list[DatumPlan], earlier: Earlier) -> Iterator[list[DatumPlan]]:
+        """What is processed at once. A datum that may have taken its pod down before has no company."""
+        most = self._bench.plan.transform.batch
+        if most:
+            fresh = [datum for datum in todo if datum.id not in earlier.suspects]
+            yield from cut_batches(self._bench, fresh, most)
+            todo = todo[len(fresh) :]
+        yield from ([datum] for datum in todo)
+
+    def _process(self, unit: list[DatumPlan], number: int) -> list[DatumResult]:
+        if self._bench.plan.transform.batch:
+            return process_batch(self._bench, unit, number)
+        result = process_datum(self._bench, unit[0], number)
+        return [] if result is None else [result]
+
+    def _record(self, future: Future[list[DatumResult]]) -> None:
+        results: Sequence[DatumResult]
         try:
-            result = future.result()
+            results = future.result()
         except SetAborted as error:
             self._break(error)
-            result = error.result
-        if result is not None:
+            results = error.results
+        for result in results:
             self._states[result.state] += 1
-            self._guard(lambda: self._records.add(result))
+            self._guard(partial(self._records.add, result))
 
     def _guard(self, write: Callable[[], None]) -> None:
         try:

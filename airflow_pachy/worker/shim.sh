@@ -90,6 +90,7 @@ pfs_open_up() {
   if [ ! -O "$pfs_root/out" ] || [ -L "$pfs_root/out" ]; then
     "$pfs_box" find "$pfs_root" -mindepth 1 -path "$pfs_own" -prune -o -type d ! -perm -0777 -exec "$pfs_box" chmod a+rwx {} ';'
     "$pfs_box" find "$pfs_root/out" -type f ! -perm -0444 -exec "$pfs_box" chmod a+r {} +
+    "$pfs_box" find "$pfs_root/batch" -path "$pfs_root/batch/*/out/*" -type f ! -perm -0444 -exec "$pfs_box" chmod a+r {} +
   fi 2>/dev/null
 }
 
