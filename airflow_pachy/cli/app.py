@@ -21,6 +21,7 @@ from airflow_pachy.cli import (
     file_reads,
     file_writes,
     jobs,
+    pipeline_verbs,
     pipelines,
     repos,
 )
@@ -33,18 +34,22 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "create": (
-        "Create a repo, a branch or a tag.",
-        {"repo": repos.create, "branch": branches.create, "tag": create_tag},
+        "Create a repo, a branch, a tag or a pipeline.",
+        {"repo": repos.create, "branch": branches.create, "tag": create_tag, "pipeline": pipeline_verbs.create},
     ),
-    "update": ("Change what is said of a repo or a commit.", {"repo": repos.update, "commit": commits.update}),
+    "update": (
+        "Change what is said of a repo or a commit, or make the next version of a pipeline.",
+        {"repo": repos.update, "commit": commits.update, "pipeline": pipeline_verbs.update},
+    ),
     "list": (
-        "List repos, branches, commits, tags, files, jobs or datums.",
+        "List repos, branches, commits, tags, files, pipelines, jobs or datums.",
         {
             "repo": repos.list_,
             "branch": branches.list_,
             "commit": commits.list_,
             "tag": list_tags,
             "file": file_reads.list_,
+            "pipeline": pipeline_verbs.list_,
             "job": jobs.list_,
             "datum": datums.list_,
         },
@@ -56,21 +61,26 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
             "branch": branches.inspect,
             "commit": commits.inspect,
             "file": file_reads.inspect,
+            "pipeline": pipeline_verbs.inspect,
             "job": jobs.inspect,
             "datum": datums.inspect,
         },
     ),
     "delete": (
-        "Delete a repo, a branch, a commit, a tag or files.",
+        "Delete a repo, a branch, a commit, a tag, files or a pipeline.",
         {
             "repo": repos.delete,
             "branch": branches.delete,
             "commit": commits.delete,
             "tag": delete_tag,
             "file": file_writes.delete,
+            "pipeline": pipeline_verbs.delete,
         },
     ),
-    "start": ("Start a commit that stays open for several changes.", {"commit": commits.start}),
+    "start": (
+        "Start a commit that stays open for several changes, or a pipeline that was stopped.",
+        {"commit": commits.start, "pipeline": pipeline_verbs.start},
+    ),
     "finish": ("Finish an open commit.", {"commit": commits.finish}),
     "drop": ("Undo the newest commit, or give up an open one.", {"commit": commits.drop}),
     "squash": ("Remove a commit from the middle of a history.", {"commit": commits.squash}),
@@ -79,7 +89,8 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "flush": ("Wait until everything downstream of commits has been made.", {"commit": commits.flush}),
     "subscribe": ("Print commits of a branch as they appear.", {"commit": commits.subscribe}),
     "tick": ("Move the branches whose schedule has come.", {"trigger": branches.tick}),
-    "stop": ("Stop a job.", {"job": jobs.stop}),
+    "run": ("Run a pipeline now.", {"pipeline": pipeline_verbs.run}),
+    "stop": ("Stop a job or a pipeline.", {"job": jobs.stop, "pipeline": pipeline_verbs.stop}),
     "validate": ("Say what becomes of a pipeline spec.", {"pipeline": pipelines.validate}),
     "put": (
         "Put files, directories, URLs or standard input into a repo.",
