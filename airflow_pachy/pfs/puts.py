@@ -34,6 +34,7 @@ from airflow_pachy.pfs.publish import see_branch
 from airflow_pachy.pfs.sources import handler_of
 from airflow_pachy.pfs.sources.requests import PARALLEL, Request
 from airflow_pachy.pfs.splitting import PutPieces, SetFrame, Split, Staging, stage
+from airflow_pachy.pfs.stored_chunks import StoredChunks
 from airflow_pachy.pfs.tree import Tree
 from airflow_pachy.pfs.tree.entries import Entry
 from airflow_pachy.pfs.uploads import WHOLE_BYTES, KnownChunks, PutDirectory, Told
@@ -65,7 +66,7 @@ class Puts:
             source = Source(source.data, executable, source.mtime_us)
         self._require_target(address)
         known = KnownChunks()
-        with ContentWriter(self.root.store, known=known.find) as writer:
+        with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
             if append:
                 with _rereadable(source) as again:
                     self.apply(address, AppendData(path, again, writer, self.root.reader))
@@ -86,7 +87,7 @@ class Puts:
         """The same, with progress told by somebody who counts more than this."""
         self._require_target(address)
         known = KnownChunks()
-        with ContentWriter(self.root.store, known=known.find) as writer:
+        with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
             self.apply(address, PutDirectory(local, address.path or "", append, writer, self.root.reader, known, told))
 
     def put_split(self, address: Address, data: Data, split: Split) -> None:
@@ -96,7 +97,7 @@ class Puts:
         files = self._present_files(address)
         require_directory(files, directory)
         known = KnownChunks()
-        with ContentWriter(self.root.store, known=known.find) as writer:
+        with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
             staging = Staging(writer, Tree(self.root.store, None), source.mtime_us)
             with _as_stream(source) as stream:
                 staged = stage(stream, split, Frames(files, self.root.reader), directory, staging)
@@ -114,7 +115,7 @@ class Puts:
         """Set the header or footer of a directory and all its pieces."""
         self._require_target(address)
         known = KnownChunks()
-        with ContentWriter(self.root.store, known=known.find) as writer:
+        with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
             framing = Framing(self.root.reader, writer, known)
             self.apply(address, SetFrame(address.path or "", header, footer, framing))
 
@@ -154,7 +155,7 @@ class Puts:
         attributes = [] if single is not None else copied_attributes(files, origin, path, self.root.reader)
         if len(tree_entries) == 1 and tree_entries[0].path == origin and not path:
             raise InvalidArgument(f"{source} is a file, so the target needs a file name: {target.commit}:/name")
-        with ContentWriter(self.root.store) as writer:
+        with ContentWriter(self.root.store, shared=StoredChunks(self.root.metadata)) as writer:
             self.apply(target, CopyPath(origin, path, tree_entries, append, writer, self.root.reader, attributes))
 
     def apply(self, address: Address, edit: Edit, labels: Mapping[str, str] | None = None) -> None:
@@ -181,7 +182,7 @@ class Puts:
 
     def new_writer(self) -> ContentWriter:
         """A writer of contents for edits that are made from outside; close it, or use it in a `with` block."""
-        return ContentWriter(self.root.store)
+        return ContentWriter(self.root.store, shared=StoredChunks(self.root.metadata))
 
     def files_at(self, address: Address) -> Tree:
         """The files of a commit; of an open one, as they are at this moment."""
