@@ -25,6 +25,7 @@ from airflow_pachy.metadata.models import (
     Job,
     JobInput,
     Pipeline,
+    PipelineVersion,
     Repo,
 )
 
@@ -58,7 +59,7 @@ KINDS: dict[str, RecordKind] = {
         frozenset({"head", "ordinal", "open_commit"}),
     ),
     "moves": RecordKind(HeadMove, ("repo", "branch", "ordinal")),
-    "pipelines": RecordKind(Pipeline, ("name",)),
+    "pipelines": RecordKind(Pipeline, ("name",), ((PipelineVersion, ("name",)),)),
     "jobs": RecordKind(Job, ("id",), ((JobInput, ("job",)), (DatumSet, ("job",))), frozenset({"heartbeat"})),
     "egress": RecordKind(Egress, ("id",)),
 }

@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.pfs.address import Address
-from airflow_pachy.pfs.content import ContentWriter
 from airflow_pachy.pfs.edits import Data, PutContents, as_source
 from airflow_pachy.pfs.overlay import Overlay
 from airflow_pachy.pfs.paths import clean_file_path
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_pachy.metadata.models import Commit as CommitRow
     from airflow_pachy.pfs.client import Pfs
+    from airflow_pachy.pfs.content import ContentWriter
 
 _SETTLE_AT = 20_000
 
@@ -68,7 +68,7 @@ class Commit:
         cleaned, source = clean_file_path(path), as_source(data)
         with self._turn:
             if self._writer is None:
-                self._writer = ContentWriter(self._pfs.store)
+                self._writer = self._pfs.new_content_writer()
             if self._files is None:
                 self._files = Overlay(self._pfs.opened.tree(self._row))
             present = Entry(cleaned, self._writer.write(source.data), source.executable, None, source.mtime_us)

@@ -36,7 +36,7 @@ class PipelineKeeper:
     """Speaks for pipelines, jobs and their datums."""
 
     tables: frozenset[str] = frozenset(
-        {"pachy_pipeline", "pachy_job", "pachy_job_input", "pachy_datum_set", "pachy_egress"}
+        {"pachy_pipeline", "pachy_job", "pachy_job_input", "pachy_datum_set", "pachy_egress", "pachy_pipeline_version"}
     )
 
     def mark(self, root: Root, marker: Marker, cutoff: datetime) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # By name, since these layers lie above this one. Whoever adds a table with references into the bucket adds its keeper.
 _BUILT_IN = ("airflow_pachy.pipelines.keeping:PipelineKeeper",)
 
-_OWN_TABLES = frozenset(
+OWN_TABLES = frozenset(
     {
         "pachy_repo", "pachy_branch", "pachy_branch_provenance", "pachy_head_move", "pachy_commit", "pachy_tag",
         "pachy_commit_provenance", "pachy_delta", "pachy_object", "pachy_removed_tree", "pachy_grant",
@@ -58,7 +58,7 @@ def all_keepers(more: Sequence[Keeper] = ()) -> list[Keeper]:
 
 def require_claimed(session: Session, keepers: Iterable[Keeper]) -> None:
     """Raise `InvalidArgument` if rows might lead to objects that nobody would mark."""
-    claimed = _OWN_TABLES.union(*(keeper.tables for keeper in keepers))
+    claimed = OWN_TABLES.union(*(keeper.tables for keeper in keepers))
     for table in Base.metadata.sorted_tables:
         if table.name not in claimed and session.execute(select(table).limit(1)).first() is not None:
             raise InvalidArgument(
