@@ -16,7 +16,7 @@ from airflow_pachy.worker.lazy import serve_pipes
 from airflow_pachy.worker.mounting import moved
 from airflow_pachy.worker.outcome import ExitCode
 from airflow_pachy.worker.records import DatumResult, DatumState
-from airflow_pachy.worker.runner import Command, Exit, RunnerAbsent, RunnerGone, Slot
+from airflow_pachy.worker.runner import Command, Exit, RunnerGone, Slot
 from airflow_pachy.worker.staging import InputTrees, StagedDatum, Stager, UnfitDatum
 
 if TYPE_CHECKING:
@@ -122,8 +122,6 @@ def process_datum(bench: Bench, datum: DatumPlan, number: int) -> DatumResult | 
                 remove_tree(root)
     except (UnfitDatum, BadOutput) as error:
         return progress.failed(str(error))
-    except RunnerAbsent as error:
-        raise SetAborted(str(error), ExitCode.HELPER_DEAD) from error
     except RunnerGone as error:
         raise SetAborted(str(error), ExitCode.DATUMS_FAILED, [progress.failed(str(error))]) from error
 
