@@ -71,9 +71,18 @@ def delete_commit(root: Root, address: Address) -> None:
 
 
 def _locked(session: Session, address: Address) -> Commit:
+    """The commit, with its branch locked first: of several who remove the head, each gets the one that is left."""
     row = find_commit(session, address)
     session.execute(select(Branch.name).where(Branch.repo == row.repo, Branch.name == row.branch).with_for_update())
-    return row
+    # Whoever had the lock before may have removed it.
+    session.expire_all()
+    return _lock(session, find_commit(session, address).id)
+
+
+def _lock(session: Session, commit_id: str) -> Commit:
+    query = select(Commit).where(Commit.id == commit_id).with_for_update().execution_options(populate_existing=True)
+    row = session.scalars(query).one_or_none()
+    return row if row is not None else find_commit_by_id(session, commit_id)
 
 
 def _doomed(session: Session, row: Commit, *, recursive: bool) -> list[Commit]:
@@ -81,7 +90,7 @@ def _doomed(session: Session, row: Commit, *, recursive: bool) -> list[Commit]:
     if not recursive:
         _require_no_subvenance(session, row)
     below = sorted(downstream_closure(session, row.id)) if recursive else []
-    doomed = [row, *(find_commit_by_id(session, one) for one in below)]
+    doomed = [row, *(_lock(session, one) for one in below)]
     for victim in doomed:
         tag = session.scalar(select(Tag.name).where(Tag.commit == victim.id).limit(1))
         if tag is not None:

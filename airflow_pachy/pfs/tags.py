@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from airflow_pachy.errors import AlreadyExists, CommitOpen, InvalidName, TagNotFound
 from airflow_pachy.metadata.models import Branch, Tag
@@ -27,6 +28,16 @@ def tag_commit(root: Root, commit: Address, name: str) -> TagInfo:
     check_tag_name(name)
     if parse_address(f"{commit.repo}@{name}").tag != name:
         raise InvalidName(f"tag {name!r} could not be told from ancestry in an address; choose another name")
+    try:
+        present = _tag(root, commit, name)
+    except IntegrityError:
+        # Somebody else took the name between our look and our insert.
+        present = _tag(root, commit, name)
+    root.metadata.after_commit(lambda: mirror_again(root, [present.commit]))
+    return _describe(present)
+
+
+def _tag(root: Root, commit: Address, name: str) -> Tag:
     with root.metadata.session() as session:
         row = find_commit(session, commit)
         if row.state != "finished":
@@ -48,9 +59,7 @@ def tag_commit(root: Root, commit: Address, name: str) -> TagInfo:
             present = Tag(repo=row.repo, name=name, commit=row.id, created=utc_now(), author=root.principal)
             session.add(present)
             session.flush()
-        info = _describe(present)
-    root.metadata.after_commit(lambda: mirror_again(root, [present.commit]))
-    return info
+        return present
 
 
 def list_tags(root: Root, repo: str) -> list[TagInfo]:

@@ -12,9 +12,10 @@ from multiprocessing import get_context
 
 import pytest
 
-from airflow_pachy.pfs import Pfs
+from airflow_pachy.pfs import Pfs, Trigger
 
 PROCESSES, PUTS = 3, 8
+CROWD, CROWD_PUTS = 20, 5
 
 
 def _put_some(storage: str, metadata: str, s3: dict, worker: int) -> None:
@@ -27,20 +28,26 @@ def _put_some(storage: str, metadata: str, s3: dict, worker: int) -> None:
             list(pool.map(put, range(PUTS)))
 
 
+def _put_in_turn(storage: str, metadata: str, s3: dict, worker: int) -> None:
+    with Pfs.open(storage, metadata, s3, pooled=False) as pfs:
+        for number in range(CROWD_PUTS):
+            pfs.put_file(f"images@staging:/{worker}/{number}", f"{worker}.{number}")
+
+
 def _append_some(storage: str, metadata: str, s3: dict, worker: int) -> None:
     with Pfs.open(storage, metadata, s3, pooled=False) as pfs:
         for number in range(PUTS):
             pfs.put_file("images@master:/log", f"{worker}.{number}\n", append=True)
 
 
-def _run(work, *arguments) -> None:
+def _run(work, *arguments, count: int = PROCESSES) -> None:
     context = get_context("spawn")
-    processes = [context.Process(target=work, args=(*arguments, worker)) for worker in range(PROCESSES)]
+    processes = [context.Process(target=work, args=(*arguments, worker)) for worker in range(count)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(240)
-    assert [process.exitcode for process in processes] == [0] * PROCESSES
+    assert [process.exitcode for process in processes] == [0] * count
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -55,8 +62,8 @@ def root(request, tmp_path):
     return storage, metadata
 
 
-def check_line_of_commits(pfs: Pfs, count: int) -> None:
-    infos = list(pfs.list_commits("images@master"))
+def check_line_of_commits(pfs: Pfs, count: int, branch: str = "master") -> None:
+    infos = list(pfs.list_commits(f"images@{branch}"))
     assert len(infos) == count
     assert [info.ordinal for info in infos] == list(range(count, 0, -1))
     assert all(len(info.children) <= 1 for info in infos)
@@ -70,6 +77,23 @@ def test_one_shot_puts_give_one_commit_each_and_all_files(root):
         check_line_of_commits(pfs, PROCESSES * PUTS)
         assert pfs.inspect_file("images@master:/").file_count == PROCESSES * PUTS
         assert pfs.get_file("images@master:/2/7") == b"2.7" * 300
+
+
+@pytest.mark.slow
+def test_a_crowd_of_writers_all_get_through_and_followers_keep_up(root):
+    """100 puts by 20 processes are 100 commits in one line; a branch that follows every move ends where they end."""
+    with Pfs.open(*root) as pfs:
+        pfs.create_branch("images@master", trigger=Trigger("staging", all=True))
+        pfs.create_branch("images@tenth", trigger=Trigger("master", commits=10))
+    _run(_put_in_turn, *root, {}, count=CROWD)
+    with Pfs.open(*root) as pfs:
+        check_line_of_commits(pfs, CROWD * CROWD_PUTS, "staging")
+        paths = {file.path for file in pfs.glob_file("images@staging", "/*/*")}
+        assert paths == {f"/{worker}/{number}" for worker in range(CROWD) for number in range(CROWD_PUTS)}
+        ids = [info.id for info in pfs.list_commits("images@staging", reverse=True)]
+        master, tenth = pfs.inspect_branch("images@master"), pfs.inspect_branch("images@tenth")
+        assert (master.head, master.ordinal) == (ids[-1], CROWD * CROWD_PUTS)
+        assert (tenth.head, tenth.ordinal) == (ids[-1], 10)
 
 
 def test_appends_to_one_file_all_land(root):
