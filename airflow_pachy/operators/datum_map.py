@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _REFUSED = {
     "incremental": "datums that were processed before are skipped anyway; for appending use on_collision='append'",
-    "egress": "put a task after it that reads the commit in its XCom, {{ ti.xcom_pull('<stage>.assemble')['commit'] }}",
     "service": "run it as a Kubernetes Deployment",
     "do_xcom_push": "what a stage publishes is a commit; its XCom is that of assemble",
     "task_group": "create the operator inside `with TaskGroup(...)`",
@@ -58,20 +57,24 @@ class DatumMapOperator(TaskGroup):
     :param user: number of the user, or `uid:gid`, that the program runs as in its container; default: the image's.
     :param datum_tries: tries of each datum before it counts as failed.
     :param datum_timeout: limit of one try.
-    :param job_timeout: limit of one datum set, on top of which Airflow's retries count.
+    :param job_timeout: limit of the whole job, from the end of its planning: then what still runs is ended.
     :param accept_return_codes: exit codes that count as success, besides 0.
     :param err_cmd: runs after the last failed try; its success lets the job go on without the datum's output.
     :param err_stdin: lines fed to it.
     :param working_dir: where the program starts; default: the image's.
+    :param batch: many datums share one process, which finds them in `/pfs/batch/<datum id>`: a number, or True for 500.
     :param datum_set: how datums are dealt into sets, `DatumSetSpec(...)` or a dict of its fields.
     :param parallelism: how many sets run at once.
     :param on_collision: "error", "append" or "overwrite": two datums have written the same path.
     :param reprocess: run all datums, also those processed before.
     :param code_version: part of the datums' identity: another value runs everything again.
+    :param salt: part of the datums' identity that is else random; give that of a pipeline whose results are to be known.
     :param latest: read the newest commits instead of one commit after the other. By default runs that data has
         started take each commit in its turn, and scheduled and manual runs take the newest.
     :param from_start: the first job of the pipeline begins at the first commit of its inputs, not at the newest.
     :param new_only: skip the stage when no input has a commit that it has not read; else it runs on the last ones.
+    :param egress: copy each published commit there, as a fourth step; see `PfsEgressOperator`.
+    :param egress_conn_id: connection with the credentials of that place.
     :param pipeline: name under which processed datums are remembered; default: the output repo.
     :param runner: "kubernetes", "local", or "auto" for what the connection says.
     :param pod: any further argument of `KubernetesPodOperator`, such as `{"node_selector": {...}}`.
@@ -101,6 +104,7 @@ class DatumMapOperator(TaskGroup):
         err_cmd: Sequence[str] | None = None,
         err_stdin: Sequence[str] = (),
         working_dir: str | None = None,
+        batch: bool | int = False,
         datum_set: DatumSetSpec | Mapping[str, int] | None = None,
         parallelism: int | None = None,
         on_collision: str = "error",
@@ -110,6 +114,9 @@ class DatumMapOperator(TaskGroup):
         latest: bool | None = None,
         from_start: bool = False,
         new_only: bool = False,
+        egress: Mapping[str, Any] | str | None = None,
+        egress_conn_id: str | None = None,
+        salt: str | None = None,
         enable_stats: bool = True,
         runner: str = "auto",
         pfs_conn_id: str = DEFAULT_CONNECTION,
@@ -146,11 +153,13 @@ class DatumMapOperator(TaskGroup):
             err_cmd=_words(origin, "err_cmd", err_cmd or ()),
             err_stdin=_words(origin, "err_stdin", err_stdin),
             working_dir=working_dir,
+            batch=batch,
             datum_set=datum_set,
             parallelism=parallelism,
             on_collision=on_collision,
             reprocess=reprocess,
             enable_stats=enable_stats,
+            salt=salt,
         )
         check_arguments(stage, options, origin=origin)
         # Airflow 3.1 knows no doc_md of groups.
@@ -194,11 +203,37 @@ class DatumMapOperator(TaskGroup):
             )
             self.plan >> self.datums >> self.assemble
             self.plan >> self.assemble
+            if egress is not None:
+                self.egress = _egress_step(origin, egress, egress_conn_id, self.assemble, middle)
+                self.assemble >> self.egress
 
     @property
     def output(self) -> XComArg:
         """What `assemble` returns: `{"repo", "branch", "commit", "job"}`, as an argument of other tasks."""
         return self.assemble.output
+
+
+def _egress_step(
+    origin: str,
+    egress: Mapping[str, Any] | str,
+    egress_conn_id: str | None,
+    assemble: AssembleOperator,
+    given: dict[str, Any],
+) -> BaseOperator:
+    """The copy of what was published; its own retries, since what it talks to is somebody else's."""
+    from airflow_pachy.operators.egress import PfsEgressOperator
+    from airflow_pachy.pipelines.egress import parse_egress
+
+    if "{{" not in str(egress):
+        parse_egress(egress, origin=f"{origin}: egress")
+    return PfsEgressOperator(
+        task_id="egress",
+        commit=assemble.output,
+        egress=egress,
+        egress_conn_id=egress_conn_id,
+        pfs_conn_id=assemble.pfs_conn_id,
+        **{"retries": 3, **given},
+    )
 
 
 def _datum_defaults(

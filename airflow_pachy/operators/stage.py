@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TEMPLATED = ("pipeline", "input", "output_branch", "image", "cmds", "arguments", "stdin", "env_vars", "code_version")
 """The arguments that may hold Jinja templates."""
 
-_TRANSFORM_OPTIONS = ("accept_return_code", "err_cmd", "err_stdin", "working_dir")
+_TRANSFORM_OPTIONS = ("accept_return_code", "err_cmd", "err_stdin", "working_dir", "batch")
 
 
 def spec_options(
@@ -32,11 +32,13 @@ def spec_options(
     err_cmd: Sequence[str],
     err_stdin: Sequence[str],
     working_dir: str | None,
+    batch: bool | int,
     datum_set: Any,
     parallelism: int | None,
     on_collision: str,
     reprocess: bool,
     enable_stats: bool,
+    salt: str | None = None,
 ) -> dict[str, Any]:
     """The part of the spec that is not templated, as plain JSON."""
     sets = datum_set.model_dump(exclude_none=True) if hasattr(datum_set, "model_dump") else dict(datum_set or {})
@@ -45,6 +47,7 @@ def spec_options(
         "err_cmd": list(err_cmd),
         "err_stdin": list(err_stdin),
         "working_dir": working_dir,
+        "batch": batch,
         "datum_tries": datum_tries,
         "datum_timeout": _duration(datum_timeout),
         "job_timeout": _duration(job_timeout),
@@ -53,6 +56,7 @@ def spec_options(
         "on_collision": on_collision,
         "reprocess_spec": "every_job" if reprocess else "until_success",
         "enable_stats": enable_stats,
+        "salt": salt,
     }
 
 

@@ -77,6 +77,14 @@ def test_airflow_can_store_the_dag(dag):
     assert restored.task_group.children["edges"].children.keys() == {"edges.plan", "edges.datums", "edges.assemble"}
 
 
+def test_egress_is_a_fourth_step(dag):
+    group = stage(egress="s3://bucket/dir", egress_conn_id="aws", retries=1)
+    copy = dag.get_task("edges.egress")
+    assert copy.upstream_task_ids == {"edges.assemble"}
+    assert (copy.egress, copy.egress_conn_id, copy.retries) == ("s3://bucket/dir", "aws", 1)
+    assert group.output.operator.task_id == "edges.assemble"
+
+
 def test_options_reach_the_steps(dag):
     stage(parallelism=3, job_timeout=timedelta(hours=2), pool="big", retries=7, outlets=[])
     datums = dag.get_task("edges.datums")
@@ -108,7 +116,7 @@ def test_the_trigger_rule_is_that_of_the_first_step(dag):
         ({"input": {"pfs": {"repo": "images", "glob": "/[a"}}}, InvalidSpec, "glob"),
         ({"input": {"pfs": {"repo": "images"}}}, InvalidSpec, "glob is required"),
         ({"input": {"pfs": {"repo": "images", "glob": "/", "nmae": "a"}}}, InvalidSpec, "nmae"),
-        ({"input": {}}, InvalidSpec, "an input has exactly one kind"),
+        ({"input": {}}, InvalidSpec, "input: required"),
         ({"input": {"cross": [IMAGES, IMAGES]}}, InvalidSpec, "'images'"),
         ({"input": {"pfs": {"repo": "edges", "glob": "/"}}}, InvalidSpec, "which the pipeline itself writes"),
         ({"output": "edges@master:/a"}, InvalidAddress, "must name a branch"),
@@ -121,7 +129,7 @@ def test_the_trigger_rule_is_that_of_the_first_step(dag):
         ({"runner": "docker"}, InvalidSpec, "use one of auto, kubernetes, local"),
         ({"pod": {"cmds": ["x"]}}, InvalidSpec, "give it to DatumMapOperator itself"),
         ({"incremental": True}, InvalidSpec, "skipped anyway"),
-        ({"egress": {"url": "s3://x"}}, InvalidSpec, "put a task after it"),
+        ({"egress": {"URL": "bucket/dir"}}, InvalidSpec, "'bucket/dir' has no scheme"),
         ({"datum_trys": 3}, TypeError, "did you mean 'datum_tries'"),
         ({"node_selector": {}}, TypeError, r"go into pod=\{"),
     ],
