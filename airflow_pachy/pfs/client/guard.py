@@ -17,7 +17,6 @@ from sqlalchemy import select
 from airflow_pachy.errors import Denied
 from airflow_pachy.metadata.models import Commit
 from airflow_pachy.pfs.access import Role, require, require_everywhere
-from airflow_pachy.pfs.address import parse_address
 from airflow_pachy.pfs.lookups import find_commit
 from airflow_pachy.pfs.provenance import downstream_closure
 from airflow_pachy.pfs.targets import as_address
@@ -107,9 +106,12 @@ class NeedsSource:
 
     def check(self, root: Root, arguments: Arguments) -> None:
         """Check the repo, if there is one in it."""
-        scheme, _, rest = str(arguments[self.argument]).partition("://")
-        if scheme.lower() == "pfs":
-            require(root, parse_address(rest.rpartition("@")[2].partition("/")[0]).repo, Role.READER)
+        url, options = str(arguments[self.argument]), arguments.get("options")
+        # With options it names a file of another root, which asks for itself.
+        if url.lower().startswith("pfs://") and not options:
+            from airflow_pachy.pfs.sources.pachy import address_of
+
+            require(root, address_of(url).repo, Role.READER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,27 +182,27 @@ RULES: dict[str, tuple[Rule, ...]] = {
     # Files
     "put_file": _writes("path"),
     "put_dir": _writes("path"),
+    "put_split": _writes("path"),
+    "put_header": _writes("path"),
+    "put_footer": _writes("path"),
     "put_url": (*_writes("path"), NeedsSource("url")),
     "delete_file": _writes("path"),
     "copy_file": _reads("source") + _writes("target"),
     "get_file": _reads("path"),
+    "get_files": _reads("commit"),
+    "get_header": _reads("path"),
+    "get_footer": _reads("path"),
+    "file_history": _reads("path"),
     "open_file": _reads("path"),
     "get_dir": _reads("path"),
     "inspect_file": _reads("path"),
     "list_file": _reads("path"),
     "walk_file": _reads("path"),
-    "put_split": _writes("path"),
-    "put_header": _writes("path"),
-    "put_footer": _writes("path"),
     "glob_file": _reads("commit"),
     "diff_file": _reads("new", "old"),
     "diff_summary": _reads("new", "old"),
     # What jobs publish. Publishing comes right after mirroring, inside a transaction of the caller's.
     "start_output_commit": _writes("branch"),
-    "get_files": _reads("commit"),
-    "get_header": _reads("path"),
-    "get_footer": _reads("path"),
-    "file_history": _reads("path"),
     "reopen_output_commit": (NeedsCommit(Role.WRITER, "commit_id"),),
     "mirror_commit": (NeedsCommit(Role.WRITER, "commit_id"),),
     "publish_output_commit": FREE,

@@ -37,6 +37,10 @@ def put(request: Request) -> None:
     options = request.take("remote_config", "config")
     if request.append:
         raise InvalidArgument(f"{place} cannot be appended: a path of a DVC project is put as it is")
+    if request.split is not None:
+        raise InvalidArgument(
+            f"{place} cannot be split as it is put, since its origin would be lost; put it, then split it"
+        )
     with open_project(place, options) as project:
         is_directory, md5 = project.inspect(place.path)
         target = request.address.path or ""

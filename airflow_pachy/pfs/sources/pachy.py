@@ -47,8 +47,8 @@ def put(request: Request) -> None:
 
 def address_of(url: str) -> Address:
     """The address that a URL means. Raises `InvalidArgument`."""
-    repo, _, rest = url.partition("://")[2].rpartition("@")[2].partition("/")
-    branch, _, path = rest.partition("/")
+    host, _, rest = url.partition("://")[2].partition("/")
+    repo, (branch, _, path) = host.rpartition("@")[2], rest.partition("/")
     if not repo or not branch:
         raise InvalidArgument(f"{url!r} names no branch; write {FORM}")
     return parse_address(f"{repo}@{branch}:/{path}")

@@ -169,6 +169,7 @@ def test_reading_what_is_copied_or_built_on_needs_a_role_too(ada, as_):
         lambda: bob.create_branch("mine@master", provenance=["images@master"]),
         lambda: bob.start_commit("mine@master", provenance=["images@master"]),
         lambda: bob.put_url("mine@master:/a.png", "pfs://images/master/a.png"),
+        lambda: bob.put_url("mine@master:/a.png", "PFS://images/master/@mine/master/a.png"),
         lambda: bob.get_file(f"{ada.inspect_commit('images@master').id}:/a.png"),
     ):
         with pytest.raises(Denied, match="read repo 'images'"):
