@@ -22,6 +22,7 @@ from airflow_pachy.pfs.root import tree_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from typing import Any
 
     from sqlalchemy.orm import Session
@@ -71,21 +72,32 @@ def start_output_commit(
     return commit.id
 
 
-def mirror_output_commit(root: Root, commit_id: str, tree: Tree | None, *, seen_head: str | None) -> None:
-    """Write the JSON copy of a commit; while it is open, as publishing `tree` on `seen_head` will make it."""
+def mirror_output_commit(root: Root, commit_id: str, tree: Tree | None, *, seen_head: str | None) -> datetime:
+    """Write the JSON copy of a commit; while it is open, as publishing `tree` on `seen_head` will make it.
+
+    Returns the time that the copy gives for its finish: publish it with the same.
+    """
+    now = utc_now()
     with root.metadata.reader() as session:
         row = find_commit_by_id(session, commit_id)
         upstream = session.scalars(select(CommitProvenance.upstream).where(CommitProvenance.commit == commit_id)).all()
         seen = see_branch(session, Address(row.repo, row.branch))
     if row.state != "open":
         mirror_again(root, [commit_id])
-        return
-    changed = _published(tree, seen_head, seen.ordinal + 1) if tree is not None else {}
+        return row.finished or now
+    changed = _published(tree, seen_head, seen.ordinal + 1, now) if tree is not None else {}
     write_mirror(root.store, CommitMirror.of(row, upstream, **changed))
+    return now
 
 
 def publish_output_commit(
-    session: Session, commit_id: str, tree: Tree, *, seen_head: str | None, author: str | None
+    session: Session,
+    commit_id: str,
+    tree: Tree,
+    *,
+    seen_head: str | None,
+    author: str | None,
+    finished: datetime | None = None,
 ) -> None:
     """Make an output commit the head of its branch, inside the caller's transaction; touches no object.
 
@@ -106,7 +118,7 @@ def publish_output_commit(
         now = "is gone" if branch is None else f"has head {branch.head}"
         raise BranchMoved(f"{address} {now}, not {seen_head} as when commit {row.id} was assembled; assemble it again")
     ordinal = move_head(session, address, row.id, Seen(branch.head, branch.ordinal), author)
-    for name, value in _published(tree, seen_head, ordinal).items():
+    for name, value in _published(tree, seen_head, ordinal, finished or utc_now()).items():
         setattr(row, name, value)
     session.flush()
     fire_triggers(session, address, author)
@@ -130,7 +142,7 @@ def reopen_output_commit(root: Root, commit_id: str) -> None:
         row.state, row.error, row.finished, row.heartbeat = "open", None, None, utc_now()
 
 
-def _published(tree: Tree | None, parent: str | None, ordinal: int) -> dict[str, Any]:
+def _published(tree: Tree | None, parent: str | None, ordinal: int, finished: datetime) -> dict[str, Any]:
     return {
         "state": "finished",
         "parent": parent,
@@ -138,6 +150,6 @@ def _published(tree: Tree | None, parent: str | None, ordinal: int) -> dict[str,
         "tree": tree_text(tree) if tree is not None else None,
         "size_bytes": tree.size_bytes if tree is not None else 0,
         "file_count": len(tree) if tree is not None else 0,
-        "finished": utc_now(),
+        "finished": finished,
         "heartbeat": None,
     }

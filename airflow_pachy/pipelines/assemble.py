@@ -88,6 +88,8 @@ def _resume(pfs: Pfs, job_id: str) -> Job:
 
 
 def _datums_failed(pfs: Pfs, job: Job, settlement: Settlement) -> JobFailed:
+    if settlement.pending and job.deadline is not None and job.deadline <= datetime.now(UTC):
+        raise _out_of_time(pfs, job, settlement, job.deadline)
     total = f"{settlement.failed} of {job.datums_total} datums failed" if settlement.failed else ""
     absent = f"{settlement.pending} left no result (their pods ended early)" if settlement.pending else ""
     named = "; ".join(f"{row.describe()}: {row.error or 'no result'}" for row in settlement.examples)
@@ -99,15 +101,25 @@ def _datums_failed(pfs: Pfs, job: Job, settlement: Settlement) -> JobFailed:
     return DatumFailed(message) if settlement.failed else JobFailed(message)
 
 
+def _out_of_time(pfs: Pfs, job: Job, settlement: Settlement, deadline: datetime) -> JobFailed:
+    message = (
+        f"job {job.id} of pipeline {job.pipeline!r} was killed at {deadline.isoformat(' ', 'seconds')}, the end of its "
+        f"job_timeout, and published nothing: {settlement.pending} of {job.datums_total} datums were not done yet. "
+        "What is done is kept; raise job_timeout if it is too short, and clear the plan task to do the rest"
+    )
+    close_job(pfs, job.id, "failed", message, attempt=job.attempt)
+    return JobFailed(message)
+
+
 def _publish(pfs: Pfs, job: Job, datums: Tree) -> JobInfo:
     if job.output_commit is None:
         raise Conflict(f"job {job.id} has no output commit; clear its plan task to plan it again")
     pfs.reopen_output_commit(job.output_commit)
     for attempt in range(1, _TRIES + 1):
         output = _build(pfs, job, datums)
-        pfs.mirror_commit(job.output_commit, output.tree, seen_head=output.base.head)
+        finished = pfs.mirror_commit(job.output_commit, output.tree, seen_head=output.base.head)
         try:
-            return _commit(pfs, job, datums, output)
+            return _commit(pfs, job, datums, output, finished)
         except BranchMoved:
             # Another job of the pipeline was faster: build on its work. Anybody else's is refused by `find_base`.
             if attempt == _TRIES:
@@ -142,14 +154,16 @@ def _collision_rule(pfs: Pfs, job: Job) -> OnCollision:
     return rule
 
 
-def _commit(pfs: Pfs, job: Job, datums: Tree, output: Output) -> JobInfo:
+def _commit(pfs: Pfs, job: Job, datums: Tree, output: Output, finished: datetime) -> JobInfo:
     with pfs.metadata.session() as session:
         row = find_job(session, job.id, lock=True)
         if row.state == "success":
             return describe_job(row)
         if row.state == "stopped" or row.attempt != job.attempt:
             raise Conflict(f"job {row.id} was {row.state} in attempt {row.attempt} while it was being assembled")
-        pfs.publish_output_commit(session, row.output_commit or "", output.tree, seen_head=output.base.head)
+        pfs.publish_output_commit(
+            session, row.output_commit or "", output.tree, seen_head=output.base.head, finished=finished
+        )
         row.state, row.error, row.finished, row.heartbeat = "success", None, datetime.now(UTC), None
         session.execute(update(DatumSet).where(DatumSet.job == row.id).values(state="success"))
         row.datums = tree_text(datums)

@@ -10,6 +10,7 @@ from airflow_pachy.pfs.client.base import Client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
@@ -45,16 +46,29 @@ class OutputVerbs(Client):
         """Open a dropped output commit again, for the next attempt of its job; an open one stays as it is."""
         outputs.reopen_output_commit(self._root, commit_id)
 
-    def mirror_commit(self, commit_id: str, tree: Tree | None = None, *, seen_head: str | None = None) -> None:
-        """Write a commit's JSON copy; of an open one as publishing `tree` on `seen_head` is about to make it."""
-        outputs.mirror_output_commit(self._root, commit_id, tree, seen_head=seen_head)
+    def mirror_commit(self, commit_id: str, tree: Tree | None = None, *, seen_head: str | None = None) -> datetime:
+        """Write a commit's JSON copy; of an open one as publishing `tree` on `seen_head` is about to make it.
 
-    def publish_output_commit(self, session: Session, commit_id: str, tree: Tree, *, seen_head: str | None) -> None:
+        Returns when it is finished by that copy: what `publish_output_commit` takes.
+        """
+        return outputs.mirror_output_commit(self._root, commit_id, tree, seen_head=seen_head)
+
+    def publish_output_commit(
+        self,
+        session: Session,
+        commit_id: str,
+        tree: Tree,
+        *,
+        seen_head: str | None,
+        finished: datetime | None = None,
+    ) -> None:
         """Finish an output commit as the head of its branch, inside the caller's transaction; touches no object.
 
         Idempotent. Raises `BranchMoved` when the head is not `seen_head` any more.
         """
-        outputs.publish_output_commit(session, commit_id, tree, seen_head=seen_head, author=self._root.principal)
+        outputs.publish_output_commit(
+            session, commit_id, tree, seen_head=seen_head, author=self._root.principal, finished=finished
+        )
 
     def drop_output_commit(self, commit_id: str, error: str) -> None:
         """Close an output commit that will not be published; its branch stays where it was."""

@@ -164,6 +164,8 @@ def _leave_out(found: _Found, commit: Document, why: str) -> None:
 
 def _settle_jobs(found: _Found) -> None:
     for job in found.of(Job):
+        if job["output_commit"] not in found.commits:
+            job["output_commit"] = None  # it was open, or was removed
         if job["state"] not in _JOB_ENDS:
             job |= {
                 "state": "failed",
