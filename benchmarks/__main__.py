@@ -1,119 +1,142 @@
-"""`python -m benchmarks [--quick] [--json FILE] [--only files|trees]`."""
+"""`python -m benchmarks [--quick] [--only PART ...] [--runs N] [--without PEER ...] [--work DIR] [--json FILE]`."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shutil
-import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import target as targets
 from benchmarks.dvc import Dvc
-from benchmarks.measure import Measurement, run_module
+from benchmarks.files import measure_files, measure_large, say
+from benchmarks.measure import Measurement, run_module, use_bytecode
+from benchmarks.restic import Restic
 from benchmarks.tables import print_table, write_json
-from benchmarks.workload import Workload, check
+from benchmarks.workload import LargeFile, Workload
 
 if TYPE_CHECKING:
     from benchmarks.target import Target
 
-FILES = Workload(files=20_000, size_bytes=4096, changed=200)
-QUICK_FILES = Workload(files=2_000, size_bytes=4096, changed=20)
-TREE_FILES, QUICK_TREE_FILES = 1_000_000, 50_000
 TREE_OPERATIONS = ("build", "commit of 10", "list a directory", "diff neighbours", "glob /*/*.json")
+PARTS = ("files", "megabytes", "large", "trees", "history")
+PEERS = {"dvc": Dvc.why_not, "restic": Restic.why_not}
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much of everything."""
+
+    files: Workload
+    megabytes: Workload
+    large: LargeFile
+    tree_files: int
+    commits: int
+    runs: int
+
+
+FULL = Scale(
+    files=Workload(files=20_000, size_bytes=4 << 10, changed=200),
+    megabytes=Workload(files=1_000, size_bytes=1 << 20, changed=10),
+    large=LargeFile(2 << 30),
+    tree_files=1_000_000,
+    commits=10_001,
+    runs=3,
+)
+QUICK = Scale(
+    files=Workload(files=2_000, size_bytes=4 << 10, changed=20),
+    megabytes=Workload(files=20, size_bytes=1 << 20, changed=1),
+    large=LargeFile(32 << 20),
+    tree_files=50_000,
+    commits=101,
+    runs=1,
+)
+_TINY = Workload(files=4, size_bytes=4 << 10, changed=1)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="2,000 files and a tree of 50,000: some seconds")
+    parser.add_argument("--quick", action="store_true", help="a tenth or less of everything, one round")
+    parser.add_argument("--only", choices=PARTS, action="append", help="run this part; repeatable")
+    parser.add_argument("--runs", type=int, metavar="N", help="rounds of the parts with files")
+    parser.add_argument("--without", choices=sorted(PEERS), action="append", default=[], help="leave a peer out")
+    parser.add_argument(
+        "--work", type=Path, metavar="DIR", help="where local files go; a tmpfs leaves the disk out of it"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured to FILE")
-    parser.add_argument("--only", choices=["files", "trees"], help="run one half")
-    parser.add_argument("--without-dvc", action="store_true", help="leave DVC out, it takes most of the time")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="pachy-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="pachy-bench-", dir=arguments.work))
     target = targets.find_target(folder)
     if target.endpoint is None:
         print(targets.HOW_TO_S3)
-    workload = QUICK_FILES if arguments.quick else FILES
-    tree_files = QUICK_TREE_FILES if arguments.quick else TREE_FILES
-    measurements: list[Measurement] = []
+    peers = {name for name in sorted(PEERS) if name not in arguments.without and not _is_absent(name)}
+    scale = QUICK if arguments.quick else FULL
+    scale = replace(scale, runs=arguments.runs or scale.runs)
     try:
-        if arguments.only != "trees":
-            measurements += measure_files(target, folder, workload, with_dvc=not arguments.without_dvc)
-            title = f"{workload.files:,} files of {workload.size_bytes:,} B, {workload.changed} of them changed"
-            print_table(f"{title}, on {target.title}, {os.cpu_count()} cores", measurements, baseline="ours")
-        if arguments.only != "files":
-            of_trees = measure_trees(target, folder, tree_files)
-            print_table(f"A tree of {tree_files:,} files on {target.title}", of_trees, baseline="ours")
-            measurements += of_trees
+        use_bytecode(folder / "bytecode")
+        measured = _measure(arguments.only or PARTS, target, folder, scale, peers)
     finally:
         targets.remove(target)
         shutil.rmtree(folder, ignore_errors=True)
     if arguments.json:
-        write_json(arguments.json, {"target": target.title, "tree_files": tree_files, **asdict(workload)}, measurements)
+        settings = {"target": target.title, "tree_files": scale.tree_files, "commits": scale.commits}
+        write_json(arguments.json, {**settings, "files": scale.files.files, "runs": scale.runs}, measured)
 
 
-def measure_files(target: Target, folder: Path, workload: Workload, *, with_dvc: bool) -> list[Measurement]:
-    """Small files through the three systems, one after the other, so that none disturbs another."""
-    data = folder / "data"
-    changed = folder / "changed"
-    workload.write(data)
-    bare = _progress("bare", ["ingest", "list"], target, folder, data)
-    bare += _materialise("bare", target, folder, workload)
-    ours = _progress("ours", ["ingest"], target, folder, data)
-    dvc = None
-    if with_dvc and Dvc.is_installed():
-        dvc = Dvc(target, folder)
-        shutil.copytree(data, dvc.data)
-    elif with_dvc:
-        print("DVC is not installed here (pip install 'airflow-provider-pachy[dvc]'), so it is left out.")
-    of_dvc = [_say(dvc.ingest())] if dvc else []
-    workload.write_changes(data, changed, *([dvc.data] if dvc else []))
-    ours += _progress("ours", ["put changed"], target, folder, changed)
-    ours += _progress("ours", ["diff", "list"], target, folder, data)
-    ours += _materialise("ours", target, folder, workload)
-    ours += _progress("ours", ["put again"], target, folder, data)
-    if dvc:
-        of_dvc += [_say(dvc.put_again()), _say(dvc.diff()), _say(dvc.list_files()), _say(dvc.materialise(workload))]
-    return ours + of_dvc + bare
+def _is_absent(peer: str) -> bool:
+    reason = PEERS[peer]()
+    if reason:
+        print(f"{reason}, so it is left out.")
+    return reason is not None
 
 
-def measure_trees(target: Target, folder: Path, files: int) -> list[Measurement]:
+def _measure(
+    parts: list[str] | tuple[str, ...], target: Target, folder: Path, scale: Scale, peers: set[str]
+) -> list[Measurement]:
+    measured: list[Measurement] = []
+    place = f"on {target.title}, {os.cpu_count()} cores, medians of {scale.runs}"
+    if {"files", "megabytes", "large"}.intersection(parts):
+        measure_files(target, folder, _TINY, runs=1, peers=peers, quiet=True)  # every program's bytecode is made here
+    for part, workload in (("files", scale.files), ("megabytes", scale.megabytes)):
+        if part in parts:
+            measured += (found := measure_files(target, folder, workload, runs=scale.runs, peers=peers))
+            print_table(f"{workload.title}, {workload.changed} of them changed, {place}", found)
+    if "large" in parts:
+        measured += (found := measure_large(target, folder, scale.large, runs=scale.runs))
+        print_table(f"A file of {scale.large.size_bytes >> 20:,} MiB and a MiB of it changed, {place}", found)
+    if "trees" in parts:
+        measured += (found := _measure_trees(target, folder, scale.tree_files))
+        print_table(f"A tree of {scale.tree_files:,} files on {target.title}", found)
+    if "history" in parts:
+        measured += (found := _measure_history(folder, scale.commits))
+        print_table("A long history, one commit each, store in memory", found)
+    return measured
+
+
+def _measure_trees(target: Target, folder: Path, files: int) -> list[Measurement]:
     """A large tree with no contents behind it."""
     state = folder / "state"
     state.mkdir()
     arguments = {"url": target.url("trees"), "s3": target.s3, "state": str(state), "files": files}
-    return [_say(run_module("ours", name, "benchmarks.trees", arguments, cwd=Path.cwd())) for name in TREE_OPERATIONS]
-
-
-def _progress(system: str, operations: list[str], target: Target, folder: Path, data: Path) -> list[Measurement]:
-    arguments = {
-        "url": target.url(system),
-        "s3": target.s3,
-        "data": str(data),
-        "metadata": f"sqlite:///{folder / 'metadata.db'}",
-    }
-    module = f"benchmarks.{system}"
-    return [_say(run_module(system, operation, module, arguments, cwd=Path.cwd())) for operation in operations]
-
-
-def _materialise(system: str, target: Target, folder: Path, workload: Workload) -> list[Measurement]:
-    destination = folder / f"{system}-out"
-    destination.mkdir()
-    measured = _progress(system, ["materialise"], target, folder, destination)
-    check(destination, workload)
-    shutil.rmtree(destination)
+    measured = []
+    for name in TREE_OPERATIONS:
+        measured.append(run_module("ours", name, "benchmarks.trees", arguments))
+        say(measured[-1])
     return measured
 
 
-def _say(measured: Measurement) -> Measurement:
-    """Tell that something is done: DVC alone takes minutes."""
-    print(f"  {measured.system} {measured.operation}: {measured.seconds:.1f} s", file=sys.stderr, flush=True)
-    return measured
+def _measure_history(folder: Path, commits: int) -> list[Measurement]:
+    arguments = {"metadata": f"sqlite:///{folder / 'history.db'}", "at": [11, commits]}
+    whole = run_module("ours", f"{commits:,} commits", "benchmarks.history", arguments)
+    say(whole)
+    return [
+        replace(whole, operation=operation, inside_seconds=None, notes={}, **found)
+        for operation, found in whole.notes["found"].items()
+    ]
 
 
 if __name__ == "__main__":

@@ -7,84 +7,156 @@ S3 client.
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
 from airflow_pachy.pfs.objects import CountingStore, ObjectStore, open_store
-from benchmarks.measure import report
+from benchmarks.measure import Measurement, report, run_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from benchmarks.target import Target
 
 PACK_BYTES = 32 << 20
 THREADS = 4
 INDEX = "index.json"
 
-Row = tuple[str, str, str, int, int]
-"""path, hash, pack, offset, length"""
+Piece = tuple[str, int, int]
+"""pack, offset, length"""
+Row = tuple[str, str, list[Piece]]
+"""path, hash, where the bytes are"""
 
 
-def ingest(store: ObjectStore, data: Path) -> None:
-    """Read, hash, pack and upload every file; then the index."""
+@dataclass(frozen=True)
+class Bare:
+    """One folder of the store."""
+
+    target: Target
+    name: str
+    system: str = "bare"
+
+    def prepare(self) -> None:
+        """Nothing to prepare."""
+
+    def ingest(self, data: Path) -> Measurement:
+        """Read, hash, pack and upload every file; then the index."""
+        return self._run("ingest", data)
+
+    def list_files(self) -> Measurement:
+        """Every path."""
+        return self._run("list", Path())
+
+    def one_file(self, path: str, output: Path) -> Measurement:
+        """One file out of all."""
+        return self._run("one file", output, path)
+
+    def materialise(self, output: Path) -> Measurement:
+        """Everything into an empty directory."""
+        return self._run("materialise", output)
+
+    def _run(self, operation: str, data: Path, path: str = "") -> Measurement:
+        arguments = {"url": self.target.url(self.name), "s3": self.target.s3, "data": str(data), "path": path}
+        return run_module(self.system, operation, "benchmarks.bare", arguments)
+
+
+def ingest(store: ObjectStore, data: Path, _path: str) -> None:
+    """Read, hash, pack and upload; no more packs are in memory than are on their way."""
     rows: list[Row] = []
+    places = threading.Semaphore(THREADS)
+
+    def upload(name: str, body: bytes) -> None:
+        try:
+            store.put(name, body)
+        finally:
+            places.release()
+
     with ThreadPoolExecutor(THREADS) as threads:
-        uploads = [threads.submit(store.put, name, body) for name, body in _packs(data, rows)]
-        for upload in uploads:
-            upload.result()
+        uploads: list[Future[None]] = []
+        for name, body in _packs(data, rows):
+            places.acquire()
+            uploads.append(threads.submit(upload, name, body))
+        for future in uploads:
+            future.result()
     store.put(INDEX, json.dumps(rows).encode())
 
 
-def list_(store: ObjectStore, data: Path) -> None:  # noqa: ARG001 - every operation has the same arguments
+def list_(store: ObjectStore, _data: Path, _path: str) -> None:
     """Every path."""
-    assert [row[0] for row in _index(store)]
+    print("\n".join(path for path, _, _ in _index(store)))
 
 
-def materialise(store: ObjectStore, data: Path) -> None:
+def one_file(store: ObjectStore, data: Path, path: str) -> None:
+    """One file, found through the index."""
+    pieces = next(pieces for name, _, pieces in _index(store) if name == path)
+    data.write_bytes(b"".join(store.get(pack, offset=offset, length=length) for pack, offset, length in pieces))
+
+
+def materialise(store: ObjectStore, data: Path, _path: str) -> None:
     """Download the packs and write the files out."""
-    by_pack: dict[str, list[Row]] = {}
-    for row in _index(store):
-        by_pack.setdefault(row[2], []).append(row)
-    for folder in {str(Path(row[0]).parent) for rows in by_pack.values() for row in rows}:
+    by_pack: dict[str, list[tuple[str, int, int, int]]] = {}
+    folders: set[str] = set()
+    for path, _, pieces in _index(store):
+        folders.add(path.rpartition("/")[0])
+        position = 0
+        for pack, offset, length in pieces:
+            by_pack.setdefault(pack, []).append((f"{data}/{path}", position, offset, length))
+            position += length
+    for folder in folders:
         (data / folder).mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(THREADS) as threads:
-        for done in [threads.submit(_unpack, store, name, rows, data) for name, rows in by_pack.items()]:
+        for done in [threads.submit(_unpack, store, name, rows) for name, rows in by_pack.items()]:
             done.result()
 
 
 def _packs(data: Path, rows: list[Row]) -> Iterator[tuple[str, bytes]]:
     pack = bytearray()
     number = 0
-    for path in sorted(data.rglob("*.bin")):
-        content = path.read_bytes()
-        rows.append(
-            (path.relative_to(data).as_posix(), blake3(content).hexdigest(), f"pack-{number}", len(pack), len(content))
-        )
-        pack += content
-        if len(pack) >= PACK_BYTES:
-            yield f"pack-{number}", bytes(pack)
-            pack, number = bytearray(), number + 1
+    for path in _files(data):
+        hasher = blake3()
+        pieces: list[Piece] = []
+        with open(path, "rb", buffering=0) as file:
+            while part := file.read(PACK_BYTES):
+                hasher.update(part)
+                pieces.append((f"pack-{number}", len(pack), len(part)))
+                pack += part
+                if len(pack) >= PACK_BYTES:
+                    yield f"pack-{number}", bytes(pack)
+                    pack, number = bytearray(), number + 1
+        rows.append((os.path.relpath(path, data), hasher.hexdigest(), pieces))
     if pack:
         yield f"pack-{number}", bytes(pack)
 
 
-def _unpack(store: ObjectStore, name: str, rows: list[Row], data: Path) -> None:
+def _files(data: Path) -> list[str]:
+    return sorted(f"{folder}/{name}" for folder, _, names in os.walk(data) for name in names)
+
+
+def _unpack(store: ObjectStore, name: str, rows: list[tuple[str, int, int, int]]) -> None:
     body = memoryview(store.get(name))
-    for path, _, _, offset, length in rows:
-        (data / path).write_bytes(body[offset : offset + length])
+    for path, position, offset, length in rows:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+        os.pwrite(handle, body[offset : offset + length], position)
+        os.close(handle)
 
 
 def _index(store: ObjectStore) -> list[Row]:
-    return [tuple(row) for row in json.loads(store.get(INDEX))]
+    rows: list[Row] = json.loads(store.get(INDEX))
+    return rows
 
 
-OPERATIONS: dict[str, Callable[[ObjectStore, Path], None]] = {
+OPERATIONS: dict[str, Callable[[ObjectStore, Path, str], None]] = {
     "ingest": ingest,
     "list": list_,
+    "one file": one_file,
     "materialise": materialise,
 }
 
@@ -93,8 +165,8 @@ def main(operation: str, arguments: dict[str, Any]) -> None:
     """In the measured process."""
     started = time.perf_counter()
     store = CountingStore(open_store(arguments["url"], s3=arguments["s3"]))
-    OPERATIONS[operation](store, Path(arguments["data"]))
-    report(time.perf_counter() - started, requests=store.counts.total)
+    OPERATIONS[operation](store, Path(arguments["data"]), arguments["path"])
+    report(time.perf_counter() - started, store)
 
 
 if __name__ == "__main__":

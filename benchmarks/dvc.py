@@ -5,49 +5,60 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Measurement, run_command
-from benchmarks.workload import Workload, check
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.target import Target
 
-SYSTEM = "dvc"
 _ENV = {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_NOSYSTEM": "1"}
 
 
+@dataclass(frozen=True)
 class Dvc:
     """A git repository with DVC in it and one tracked directory, `data`."""
 
-    def __init__(self, target: Target, work: Path) -> None:
-        self.repository = work / "dvc"
-        self.data = self.repository / "data"
+    target: Target
+    name: str
+    repository: Path
+    system: str = "dvc"
+
+    @staticmethod
+    def why_not() -> str | None:
+        """Why it cannot take part, if it cannot."""
+        if find_spec("dvc") is None:
+            return "DVC is not installed here (pip install 'airflow-provider-pachy[dvc]')"
+        return None if shutil.which("git") else "git is not installed here, which DVC needs"
+
+    @property
+    def data(self) -> Path:
+        """Where the files have to be: DVC tracks what is in its repository."""
+        return self.repository / "data"
+
+    def prepare(self) -> None:
+        """A new repository with a remote."""
         self.repository.mkdir(parents=True)
         self._git("init", "-q")
         self._git("config", "user.email", "bench@example.com")
         self._git("config", "user.name", "bench")
         self._dvc("init", "-q")
         self._dvc("config", "core.analytics", "false")
-        self._dvc("remote", "add", "-q", "-d", "store", target.url(SYSTEM).removeprefix("file://"))
-        if target.endpoint:
-            self._dvc("remote", "modify", "store", "endpointurl", target.endpoint)
+        self._dvc("remote", "add", "-q", "-d", "store", self.target.url(self.name).removeprefix("file://"))
+        if self.target.endpoint:
+            self._dvc("remote", "modify", "store", "endpointurl", self.target.endpoint)
         self._git("add", "-A")
         self._git("commit", "-qm", "start")
 
-    @staticmethod
-    def is_installed() -> bool:
-        """Whether `dvc` is in this environment (it comes with the extra `dvc`)."""
-        return find_spec("dvc") is not None and shutil.which("git") is not None
-
-    def ingest(self) -> Measurement:
+    def ingest(self, _data: Path) -> Measurement:
         """Track everything and upload it."""
         return self._add_and_push("ingest")
 
-    def put_again(self) -> Measurement:
+    def put_again(self, _data: Path) -> Measurement:
         """Track and upload after 1 % of the files changed."""
         return self._add_and_push("put again")
 
@@ -59,13 +70,16 @@ class Dvc:
         """What the last commit changed."""
         return self._measure("diff", ["diff", "HEAD~1", "HEAD", "--json"])
 
-    def materialise(self, workload: Workload) -> Measurement:
+    def one_file(self, path: str, output: Path) -> Measurement:
+        """One file out of all."""
+        shutil.rmtree(self.repository / ".dvc" / "cache")
+        return self._measure("one file", ["get", "-q", "-o", str(output), ".", f"data/{path}"])
+
+    def materialise(self, _output: Path) -> Measurement:
         """Download everything into an empty working copy with an empty cache."""
         shutil.rmtree(self.data)
-        shutil.rmtree(self.repository / ".dvc" / "cache")
-        measured = self._measure("materialise", ["pull", "-q"])
-        check(self.data, workload)
-        return measured
+        shutil.rmtree(self.repository / ".dvc" / "cache", ignore_errors=True)
+        return self._measure("materialise", ["pull", "-q"])
 
     def _add_and_push(self, operation: str) -> Measurement:
         measured = self._measure(operation, ["add", "-q", "data"], ["push", "-q"])
@@ -74,10 +88,10 @@ class Dvc:
         return measured
 
     def _measure(self, operation: str, *commands: list[str]) -> Measurement:
-        return run_command(SYSTEM, operation, [_command(*c) for c in commands], cwd=self.repository, env=_ENV)
+        return run_command(self.system, operation, [_command(*c) for c in commands], cwd=self.repository, env=_ENV)
 
     def _dvc(self, *arguments: str) -> None:
-        run_command(SYSTEM, arguments[0], [_command(*arguments)], cwd=self.repository, env=_ENV)
+        run_command(self.system, arguments[0], [_command(*arguments)], cwd=self.repository, env=_ENV)
 
     def _git(self, *arguments: str) -> None:
         subprocess.run(["git", *arguments], cwd=self.repository, check=True, capture_output=True)

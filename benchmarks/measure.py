@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import resource
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
+    from airflow_pachy.pfs.objects import CountingStore
+
+ROOT = Path(__file__).parents[1]
 _REPORT = "BENCHMARK-REPORT "
 
 
@@ -22,9 +25,10 @@ _REPORT = "BENCHMARK-REPORT "
 class Measurement:
     """One operation of one system. `seconds` is the whole process with its start-up and imports.
 
-    `cpu_seconds` is what it used of the processors, which other load on the machine changes little.
-    `inside_seconds` is the operation alone, `requests` counts calls to the object store; both are None for
-    programs that do not tell.
+    `cpu_seconds` is what it used of the processors, which other load on the machine changes less.
+    `inside_seconds` is without imports; `requests`, `sent_bytes` and `received_bytes` are what passed between it and
+    the object store. They are None for programs that do not tell. `run` numbers the rounds, in each of which every
+    system has its turn.
     """
 
     system: str
@@ -33,7 +37,10 @@ class Measurement:
     cpu_seconds: float
     peak_memory_bytes: int
     inside_seconds: float | None = None
-    requests: int | None = None
+    requests: float | None = None
+    sent_bytes: int | None = None
+    received_bytes: int | None = None
+    run: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -41,12 +48,21 @@ class OperationFailed(RuntimeError):
     """A measured process ended with an error; the message has the end of its output."""
 
 
+def use_bytecode(folder: Path) -> None:
+    """Have every Python process started from here keep its bytecode in `folder`.
+
+    pip makes bytecode when it installs; an environment without it would charge compilation to the first who comes.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+
+
 def run_command(
     system: str, operation: str, commands: Sequence[Sequence[str]], *, cwd: Path, env: Mapping[str, str] | None = None
 ) -> Measurement:
     """Run commands one after the other; seconds add up, the peak is the highest of them."""
     seconds, cpu_seconds, peak_bytes = 0.0, 0.0, 0
-    reports: list[dict[str, Any]] = []
+    report: dict[str, Any] = {}
     for command in commands:
         started = time.perf_counter()
         output, code, usage = _run(command, cwd, {**os.environ, **(env or {})})
@@ -55,29 +71,30 @@ def run_command(
         peak_bytes = max(peak_bytes, usage.ru_maxrss * 1024)
         if code != 0:
             raise OperationFailed(f"{system} {operation}: `{' '.join(command)}` ended with {code}:\n{output[-2000:]}")
-        reports += [json.loads(line[len(_REPORT) :]) for line in output.splitlines() if line.startswith(_REPORT)]
-    report = reports[-1] if reports else {}
-    return Measurement(
-        system,
-        operation,
-        seconds,
-        cpu_seconds,
-        peak_bytes,
-        inside_seconds=report.get("seconds"),
-        requests=report.get("requests"),
-        notes=report.get("notes", {}),
-    )
+        for line in output.splitlines():
+            if line.startswith(_REPORT):
+                report = json.loads(line[len(_REPORT) :])
+    measured = {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_memory_bytes": peak_bytes, **report}
+    return Measurement(system, operation, **measured)
 
 
-def run_module(system: str, operation: str, module: str, arguments: Mapping[str, Any], *, cwd: Path) -> Measurement:
+def run_module(system: str, operation: str, module: str, arguments: Mapping[str, Any]) -> Measurement:
     """Run `python -m module operation`, with its arguments as JSON on the command line."""
     command = [sys.executable, "-m", module, operation, json.dumps(arguments)]
-    return run_command(system, operation, [command], cwd=cwd)
+    return run_command(system, operation, [command], cwd=ROOT)
 
 
-def report(seconds: float, requests: int | None = None, **notes: Any) -> None:
+def report(inside_seconds: float, store: CountingStore | None = None, **notes: Any) -> None:
     """Called in the measured process: hand the inner measurements to the parent."""
-    print(_REPORT + json.dumps({"seconds": seconds, "requests": requests, "notes": notes}), flush=True)
+    document: dict[str, Any] = {"inside_seconds": inside_seconds, "notes": notes}
+    if store is not None:
+        counts = store.counts
+        document |= {
+            "requests": counts.total,
+            "sent_bytes": counts.bytes["put"],
+            "received_bytes": counts.bytes["get"],
+        }
+    print("\n" + _REPORT + json.dumps(document), flush=True)
 
 
 def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[str, int, resource.struct_rusage]:

@@ -1,79 +1,113 @@
-"""Our own operations on the small files, through the public client."""
+"""This project by its own command line, in a process that counts what passes between it and the store."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_pachy.metadata import Metadata
-from airflow_pachy.pfs import Pfs
-from airflow_pachy.pfs.content import ContentReader
-from airflow_pachy.pfs.format import ensure_format
-from airflow_pachy.pfs.objects import CountingStore, open_store
-from airflow_pachy.pfs.root import Root
-from benchmarks.measure import report
+from benchmarks.measure import Measurement, report, run_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from airflow_pachy.pfs.objects import CountingStore, ObjectStore
+    from benchmarks.target import Target
 
 BRANCH = "bench@master"
 
 
-def ingest(pfs: Pfs, data: Path) -> None:
-    """Every file in one commit of a new repo."""
-    pfs.create_repo("bench")
-    pfs.put_dir(f"{BRANCH}:/", data)
+@dataclass(frozen=True)
+class Ours:
+    """One root with a repo in it."""
+
+    target: Target
+    name: str
+    work: Path
+    system: str = "ours"
+
+    def prepare(self) -> None:
+        """Create the database, the root and a repo, as is done once."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        self._run("prepare", "create", "repo", "bench")
+
+    def ingest(self, data: Path) -> Measurement:
+        """Every file in one commit of a new repo."""
+        return self._put("ingest", data)
+
+    def put_changed(self, changed: Path) -> Measurement:
+        """Only the changed files, in one commit."""
+        return self._put("put changed", changed)
+
+    def put_again(self, data: Path) -> Measurement:
+        """The whole directory once more, of which 1 % is new."""
+        return self._put("put again", data)
+
+    def diff(self) -> Measurement:
+        """What the last commit changed."""
+        return self._run("diff", "diff", "file", BRANCH)
+
+    def list_files(self) -> Measurement:
+        """Every path."""
+        return self._run("list", "list", "file", "-r", f"{BRANCH}:/")
+
+    def one_file(self, path: str, output: Path) -> Measurement:
+        """One file out of all."""
+        return self._run("one file", "get", "file", f"{BRANCH}:/{path}", "-o", str(output))
+
+    def materialise(self, output: Path) -> Measurement:
+        """Everything into an empty directory."""
+        return self._run("materialise", "get", "file", "-r", f"{BRANCH}:/", "-o", str(output))
+
+    def range(self, path: str, offset: int, length: int) -> Measurement:
+        """Some bytes of a file."""
+        return self._run("range", "get", f"{BRANCH}:/{path}", str(offset), str(length))
+
+    def _put(self, operation: str, data: Path) -> Measurement:
+        return self._run(operation, "put", "file", "-r", f"{BRANCH}:/", "-f", str(data))
+
+    def _run(self, operation: str, *command: str) -> Measurement:
+        environment = {
+            "PACHY_STORAGE": self.target.url(self.name),
+            "PACHY_METADATA": f"sqlite:///{self.work / 'metadata.db'}",
+            **({"PACHY_S3_ENDPOINT": self.target.endpoint} if self.target.endpoint else {}),
+        }
+        arguments = {"environment": environment, "command": command}
+        return replace(run_module(self.system, operation, "benchmarks.ours", arguments), system=self.system)
 
 
-def put_changed(pfs: Pfs, data: Path) -> None:
-    """Only the changed files, in one commit."""
-    pfs.put_dir(f"{BRANCH}:/", data)
+def main(operation: str, arguments: Mapping[str, Any]) -> int:
+    """In the measured process: the command, with a store that counts."""
+    os.environ.update(arguments["environment"])
+    from airflow_pachy.cli import main as pachy
+    from airflow_pachy.pfs import Pfs
+    from airflow_pachy.pfs.client import base
+    from airflow_pachy.pfs.objects import CountingStore
 
-
-def put_again(pfs: Pfs, data: Path) -> None:
-    """The whole directory once more, of which 1 % is new."""
-    pfs.put_dir(f"{BRANCH}:/", data)
-
-
-def list_(pfs: Pfs, data: Path) -> None:  # noqa: ARG001 - every operation has the same arguments
-    """Every path."""
-    assert sum(1 for _ in pfs.walk_file(f"{BRANCH}:/"))
-
-
-def diff(pfs: Pfs, data: Path) -> None:  # noqa: ARG001 - all operations are called alike
-    """What the last commit changed."""
-    assert sum(1 for _ in pfs.diff_file(BRANCH))
-
-
-def materialise(pfs: Pfs, data: Path) -> None:
-    """Everything into an empty directory."""
-    pfs.get_dir(f"{BRANCH}:/", data)
-
-
-OPERATIONS: dict[str, Callable[[Pfs, Path], None]] = {
-    "ingest": ingest,
-    "put changed": put_changed,
-    "put again": put_again,
-    "list": list_,
-    "diff": diff,
-    "materialise": materialise,
-}
-
-
-def main(operation: str, arguments: dict[str, Any]) -> None:
-    """In the measured process."""
     started = time.perf_counter()
-    store = CountingStore(open_store(arguments["url"], s3=arguments["s3"]))
-    metadata = Metadata.open(arguments["metadata"])
-    metadata.ensure_ready()
-    ensure_format(store)
-    with Pfs(Root(store, metadata, ContentReader(store))) as pfs:
-        OPERATIONS[operation](pfs, Path(arguments["data"]))
-    report(time.perf_counter() - started, requests=store.counts.total)
+    stores: list[CountingStore] = []
+    opening: Any = base
+    plain = opening.open_store
+
+    def open_counting(*args: Any, **kwargs: Any) -> ObjectStore:
+        stores.append(CountingStore(plain(*args, **kwargs)))
+        return stores[-1]
+
+    opening.open_store = open_counting
+    code = 0
+    if operation == "range":
+        _, path, offset, length = arguments["command"]
+        with Pfs.open() as pfs:
+            assert len(pfs.get_file(path, int(offset), int(length))) == int(length)
+    else:
+        code = pachy(arguments["command"])
+    report(time.perf_counter() - started, stores[0] if stores else None)
+    return code
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]))
+    sys.exit(main(sys.argv[1], json.loads(sys.argv[2])))

@@ -5,36 +5,42 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from benchmarks.measure import Measurement
 
+_HEADINGS = ("SECONDS", "x BARE", "x OURS", "INSIDE", "CPU", "REQUESTS", "SENT", "RECEIVED", "MEMORY")
 
-def print_table(title: str, measurements: Sequence[Measurement], *, baseline: str) -> None:
-    """A row per measurement; ratios are against `baseline`'s same operation.
 
-    SECONDS is the whole process, INSIDE without start-up and imports, CPU what it used of the processors.
+def print_table(title: str, measurements: Sequence[Measurement]) -> None:
+    """A row for each system's operation: medians of the rounds, ratios as medians of the ratios within a round.
+
+    SECONDS is the whole process, INSIDE without imports, CPU what it used of the processors.
     """
     # Imported late: what this process has in memory is the floor of what the measured ones seem to need.
     from rich.console import Console
     from rich.table import Table
 
-    base = {m.operation: m.seconds for m in measurements if m.system == baseline}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("OPERATION", no_wrap=True)
     table.add_column("SYSTEM", no_wrap=True)
-    for heading in ("SECONDS", f"x {baseline}".upper(), "INSIDE", "CPU", "REQUESTS", "MEMORY"):
+    for heading in _HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for measured in sorted(measurements, key=lambda m: _order(m, measurements)):
-        table.add_row(*_cells(measured, base.get(measured.operation)))
+    operations = list(dict.fromkeys(measured.operation for measured in measurements))
+    systems = list(dict.fromkeys(measured.system for measured in measurements))
+    for operation in operations:
+        for system in systems:
+            if rounds := [one for one in measurements if (one.operation, one.system) == (operation, system)]:
+                table.add_row(operation, system, *_cells(rounds, measurements))
     print(f"\n{title}")
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=160).print(table)
 
 
 def write_json(path: Path, settings: dict[str, object], measurements: Sequence[Measurement]) -> None:
@@ -48,19 +54,25 @@ def write_json(path: Path, settings: dict[str, object], measurements: Sequence[M
     path.write_text(json.dumps(document, indent=2) + "\n")
 
 
-def _order(measured: Measurement, all_of_them: Sequence[Measurement]) -> int:
-    """Operations in the order in which they first ran, systems in the order in which they ran them."""
-    return next(i for i, other in enumerate(all_of_them) if other.operation == measured.operation)
-
-
-def _cells(measured: Measurement, base_seconds: float | None) -> list[str]:
+def _cells(rounds: Sequence[Measurement], all_of_them: Sequence[Measurement]) -> list[str]:
     return [
-        measured.operation,
-        measured.system,
-        f"{measured.seconds:.2f}",
-        "-" if base_seconds is None else f"{measured.seconds / base_seconds:.1f}",
-        "-" if measured.inside_seconds is None else f"{measured.inside_seconds:.2f}",
-        f"{measured.cpu_seconds:.2f}",
-        "-" if measured.requests is None else f"{measured.requests:,}",
-        f"{measured.peak_memory_bytes / 2**20:.0f} MiB",
+        _number((one.seconds for one in rounds), "{:.2f}"),
+        _ratio(rounds, all_of_them, "bare"),
+        _ratio(rounds, all_of_them, "ours"),
+        _number((one.inside_seconds for one in rounds), "{:.2f}"),
+        _number((one.cpu_seconds for one in rounds), "{:.2f}"),
+        _number((one.requests for one in rounds), "{:,.0f}"),
+        _number((one.sent_bytes for one in rounds), "{:,.1f} MiB", 2**20),
+        _number((one.received_bytes for one in rounds), "{:,.1f} MiB", 2**20),
+        f"{max(one.peak_memory_bytes for one in rounds) / 2**20:.0f} MiB",
     ]
+
+
+def _number(values: Iterable[float | None], form: str, unit: int = 1) -> str:
+    known = [value for value in values if value is not None]
+    return form.format(statistics.median(known) / unit) if known else "-"
+
+
+def _ratio(rounds: Sequence[Measurement], all_of_them: Sequence[Measurement], baseline: str) -> str:
+    bases = {one.run: one for one in all_of_them if (one.operation, one.system) == (rounds[0].operation, baseline)}
+    return _number((one.seconds / bases[one.run].seconds for one in rounds if one.run in bases), "{:.2f}")

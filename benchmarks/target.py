@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -50,10 +51,13 @@ def find_target(work: Path) -> Target:
     return Target(root=f"s3://{bucket}/bench-{secrets.token_hex(4)}", endpoint=endpoint)
 
 
-def remove(target: Target) -> None:
-    """Delete everything a run has left in the store; the local directory goes with the work folder."""
+def remove(target: Target, name: str | None = None) -> None:
+    """Delete what a run, or one system, has left in the store."""
+    root = target.root if name is None else target.url(name)
     if target.endpoint is not None:
-        _run_here("remove", target.endpoint, target.root)
+        _run_here("remove", target.endpoint, root)
+    else:
+        shutil.rmtree(root.removeprefix("file://"), ignore_errors=True)
 
 
 def _create_bucket(endpoint: str, bucket: str) -> None:

@@ -86,7 +86,7 @@ def main(operation: str, arguments: dict[str, Any]) -> None:
     store = CountingStore(open_store(arguments["url"], s3=arguments["s3"]))
     started = time.perf_counter()
     rows = OPERATIONS[operation](store, Path(arguments["state"]), arguments["files"])
-    report(time.perf_counter() - started, requests=store.counts.total, rows=rows)
+    report(time.perf_counter() - started, store, rows=rows)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+MIB = 1 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`files` files of `size_bytes` each, a hundred to a directory; `changed` of them get new content in version 2."""
+    """`files` files of `size_bytes` each, a hundred to a directory; `changed` of them get new content in a version."""
 
     files: int
     size_bytes: int
@@ -25,6 +28,12 @@ class Workload:
         """What all files hold together."""
         return self.files * self.size_bytes
 
+    @property
+    def title(self) -> str:
+        """In words."""
+        size = f"{self.size_bytes >> 20} MiB" if self.size_bytes >= MIB else f"{self.size_bytes >> 10} KiB"
+        return f"{self.files:,} files of {size}"
+
     def path(self, number: int) -> str:
         """Path of file `number`, relative to the directory of all."""
         return f"{number // 100:04d}/{number:07d}.bin"
@@ -35,9 +44,9 @@ class Workload:
         for number in range(self.files):
             yield self.path(number), rng.randbytes(self.size_bytes)
 
-    def changes(self) -> Iterator[tuple[str, bytes]]:
-        """What differs in version 2: evenly spread paths with their new content."""
-        rng = random.Random(self.seed + 1)
+    def changes(self, version: int = 2) -> Iterator[tuple[str, bytes]]:
+        """What differs in a later version: evenly spread paths with their new content."""
+        rng = random.Random(self.seed + version)
         for number in range(0, self.files, max(self.files // self.changed, 1)):
             yield self.path(number), rng.randbytes(self.size_bytes)
 
@@ -45,13 +54,38 @@ class Workload:
         """Make version 1 on disk."""
         _write(self.contents(), directory)
 
-    def write_changes(self, *directories: Path) -> None:
-        """Write the changed files into each directory, as new files (never through a link into somebody's cache)."""
-        changes = list(self.changes())
-        for directory in directories:
-            for path, _ in changes:
-                (directory / path).unlink(missing_ok=True)
-            _write(iter(changes), directory)
+    def write_changes(self, version: int, directory: Path) -> None:
+        """Write the changed files, as new files (never through a link into somebody's cache)."""
+        for path, _ in self.changes(version):
+            (directory / path).unlink(missing_ok=True)
+        _write(self.changes(version), directory)
+
+
+@dataclass(frozen=True, slots=True)
+class LargeFile:
+    """One file, and the same with a MiB in its middle overwritten."""
+
+    size_bytes: int
+    seed: int = 7
+
+    @property
+    def path(self) -> str:
+        """Its name."""
+        return "large.bin"
+
+    def write(self, directory: Path) -> None:
+        """Make version 1 on disk."""
+        rng = random.Random(self.seed)
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / self.path).open("wb") as file:
+            for start in range(0, self.size_bytes, MIB):
+                file.write(rng.randbytes(min(MIB, self.size_bytes - start)))
+
+    def edit(self, directory: Path) -> None:
+        """Overwrite a MiB."""
+        with (directory / self.path).open("r+b") as file:
+            file.seek(self.size_bytes // 2 + 12_345)
+            file.write(random.Random(self.seed + 1).randbytes(MIB))
 
 
 def _write(contents: Iterator[tuple[str, bytes]], directory: Path) -> None:
@@ -61,9 +95,12 @@ def _write(contents: Iterator[tuple[str, bytes]], directory: Path) -> None:
         target.write_bytes(content)
 
 
-def check(directory: Path, expected: Workload) -> None:
+def check(directory: Path, expected: Workload | LargeFile) -> None:
     """Refuse a result that is quick because it is incomplete: every file must be there with its size."""
     sizes = [path.stat().st_size for path in directory.rglob("*.bin")]
-    if len(sizes) != expected.files or sum(sizes) != expected.total_bytes:
-        msg = f"{directory} holds {len(sizes)} files, {sum(sizes)} B, not {expected.files}, {expected.total_bytes} B"
+    files, size_bytes = (
+        (expected.files, expected.total_bytes) if isinstance(expected, Workload) else (1, expected.size_bytes)
+    )
+    if len(sizes) != files or sum(sizes) != size_bytes:
+        msg = f"{directory} holds {len(sizes)} files, {sum(sizes)} B, not {files}, {size_bytes} B"
         raise AssertionError(msg)

@@ -1,0 +1,126 @@
+"""Many files through every system, round by round: in a round each has its turn at each operation.
+
+Ratios are taken within a round, so that they mean something even when the machine's speed drifts.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from benchmarks import target as targets
+from benchmarks.bare import Bare
+from benchmarks.dvc import Dvc
+from benchmarks.ours import Ours
+from benchmarks.restic import Restic
+from benchmarks.workload import LargeFile, Workload, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from benchmarks.measure import Measurement
+    from benchmarks.target import Target
+
+System = Bare | Ours | Restic | Dvc
+
+
+def measure_files(
+    target: Target, folder: Path, workload: Workload, *, runs: int, peers: set[str], quiet: bool = False
+) -> list[Measurement]:
+    """`runs` rounds; DVC, by far the slowest, takes part in the first one only."""
+    data = folder / "data"
+    workload.write(data)
+    measured: list[Measurement] = []
+    for run in range(runs):
+        workload.write_changes(1, data)
+        work = folder / f"round-{run}"
+        systems: list[System] = [Bare(target, f"bare-{run}"), Ours(target, f"ours-{run}", work / "ours")]
+        if "restic" in peers:
+            systems.append(Restic(target, f"restic-{run}", work / "restic", data))
+        if "dvc" in peers and run == 0:
+            systems.append(Dvc(target, f"dvc-{run}", work / "dvc"))
+        for one in _round(systems, data, work, workload):
+            measured.append(replace(one, run=run))
+            if not quiet:
+                say(one)
+        for system in systems:
+            targets.remove(target, system.name)
+        shutil.rmtree(work)
+    shutil.rmtree(data)
+    return measured
+
+
+def measure_large(
+    target: Target, folder: Path, large: LargeFile, *, runs: int, quiet: bool = False
+) -> list[Measurement]:
+    """One large file in, its edit in, a MiB of it out, all of it out."""
+    data = folder / "large"
+    measured: list[Measurement] = []
+    for run in range(runs):
+        large.write(data)
+        work = folder / f"round-{run}"
+        bare, ours = Bare(target, f"bare-{run}"), Ours(target, f"ours-{run}", work / "ours")
+        for one in _large_round(bare, ours, data, work, large):
+            measured.append(replace(one, run=run))
+            if not quiet:
+                say(one)
+        for system in (bare, ours):
+            targets.remove(target, system.name)
+        shutil.rmtree(work)
+    shutil.rmtree(data)
+    return measured
+
+
+def say(measured: Measurement) -> None:
+    """Tell that something is done: DVC alone takes minutes."""
+    print(f"  {measured.system} {measured.operation}: {measured.seconds:.1f} s", file=sys.stderr, flush=True)
+
+
+def _round(systems: list[System], data: Path, work: Path, workload: Workload) -> Iterator[Measurement]:
+    homes = {system.name: data for system in systems}
+    for system in systems:
+        system.prepare()
+        if isinstance(system, Dvc):
+            shutil.copytree(data, system.data)
+            homes[system.name] = system.data
+    for system in systems:
+        yield system.ingest(homes[system.name])
+    changed = work / "changed"
+    workload.write_changes(2, changed)
+    for system in systems:
+        if isinstance(system, Ours):
+            yield system.put_changed(changed)
+    for home in set(homes.values()):
+        workload.write_changes(3, home)
+    versioned = [system for system in systems if not isinstance(system, Bare)]
+    for system in versioned:
+        yield system.put_again(homes[system.name])
+    for system in versioned:
+        yield system.diff()
+    for system in systems:
+        yield system.list_files()
+    for system in systems:
+        output = work / f"{system.system}-out"
+        yield system.materialise(output)
+        check(system.data if isinstance(system, Dvc) else output, workload)
+        shutil.rmtree(output, ignore_errors=True)
+    path = workload.path(workload.files // 2)
+    for system in systems:
+        yield system.one_file(path, work / f"{system.system}-file")
+
+
+def _large_round(bare: Bare, ours: Ours, data: Path, work: Path, large: LargeFile) -> Iterator[Measurement]:
+    for system in (bare, ours):
+        system.prepare()
+        yield system.ingest(data)
+    large.edit(data)
+    yield replace(ours.put_again(data), operation="put after an edit")
+    yield replace(ours.range(large.path, large.size_bytes // 3, 1 << 20), operation="read 1 MiB inside")
+    for system in (bare, ours):
+        output = work / f"{system.system}-out"
+        yield system.materialise(output)
+        check(output, large)
+        shutil.rmtree(output)
