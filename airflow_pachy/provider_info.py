@@ -70,12 +70,19 @@ def _storage_fields() -> dict[str, Any]:
         ),
         "endpoint_url": _field("S3 endpoint", "For S3 services other than AWS, e.g. https://minio.example:9000", _TEXT),
         "region_name": _field("S3 region", "", _TEXT),
-        "aws_conn_id": _field("AWS connection", "Take key id, secret, endpoint and region from this one", _TEXT),
+        "aws_conn_id": _field("AWS connection", "Take credentials, role, endpoint and region from this one", _TEXT),
         "aws_session_token": _field("AWS session token", "", _SECRET),
         "verify": _field("TLS verification", "true, false, or the path of a CA bundle", _TEXT),
         "addressing_style": _field(
             "S3 addressing", "path or virtual", {"type": ["string", "null"], "enum": ["auto", "path", "virtual"]}
         ),
+        "role_arn": _field("AWS role", "A role to assume, arn:aws:iam::...; renewed before it expires", _TEXT),
+        "sse": _field(
+            "Encryption at rest",
+            "Of every object; empty: as the bucket does",
+            {"type": ["string", "null"], "enum": ["AES256", "aws:kms", "aws:kms:dsse"]},
+        ),
+        "sse_kms_key_id": _field("KMS key", "Id, alias or ARN, for aws:kms", _TEXT),
         "principal": _field("Principal", "In whose name repos are read and written, e.g. user:airflow", _TEXT),
     }
 

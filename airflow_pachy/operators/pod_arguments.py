@@ -16,6 +16,7 @@ from kubernetes.client import models as k8s
 from kubernetes.utils.quantity import parse_quantity
 
 from airflow_pachy.hooks.airflow_errors import AirflowFailException
+from airflow_pachy.pfs.objects.s3_settings import to_environment
 from airflow_pachy.pfs.settings import s3_from
 from airflow_pachy.pods.request import GIB, HELPER_MEMORY, HELPER_USER, PodRequest
 
@@ -33,6 +34,10 @@ DEFAULTS: dict[str, Any] = {
     "log_pod_spec_on_failure": False,
     "get_logs": True,
 }
+# What holds in a pod as well as here. Credentials are the pod's own, and so are files such as CA bundles.
+POD_S3 = (
+    "sse", "sse_kms_key_id", "requester_pays", "connect_timeout", "read_timeout", "max_attempts", "retry_mode",
+)  # fmt: skip
 VOLUME_BYTES = 20 * GIB
 """The size of /pfs when the user's container says nothing of ephemeral-storage."""
 
@@ -102,7 +107,7 @@ def pod_request(
         volume_bytes=volume_bytes(user_resources),
         image_pull_policy=pull,
         helper_memory_limit=configured("helper_memory", None) or HELPER_MEMORY,
-        helper_env=_helper_env(),
+        helper_env={**to_environment({name: s3[name] for name in POD_S3 if name in s3}), **_helper_env()},
         helper_user=_helper_user(),
         sidecar=sidecar,
         restricted=_choice("pod_security", ("", "restricted")) == "restricted",

@@ -168,3 +168,27 @@ def test_the_principal_of_a_task_can_be_its_dag(monkeypatch):
     assert principals.caller("user:ada") == "user:ada"
     with pytest.raises(InvalidArgument, match=r"only \{dag_id\} is replaced"):
         from_connection(pachy(principal="dag:{run_id}"))
+
+
+def test_pods_are_told_what_holds_there_too_and_no_secret():
+    from airflow_pachy.operators.pod_arguments import pod_request
+
+    settings = from_connection(
+        pachy(
+            aws_access_key_id="key",
+            aws_secret_access_key="hush",
+            storage="s3://bucket/x",
+            helper_image="helper",
+            sse="aws:kms",
+            sse_kms_key_id="alias/pachy",
+            read_timeout=20,
+            role_arn="arn:aws:iam::1:role/r",
+        )
+    )
+    environment = dict(pod_request(settings, "jobs/1/plan/1-0.json", attempt="a").helper_env)
+    assert environment == {
+        "PACHY_S3_SSE": "aws:kms",
+        "PACHY_S3_SSE_KMS_KEY_ID": "alias/pachy",
+        "PACHY_S3_READ_TIMEOUT": "20.0",
+    }
+    assert from_environment(environment)["read_timeout"] == 20.0

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from airflow_pachy.hooks.settings import PachySettings
+from airflow_pachy.pfs.objects.s3_settings import NAMES
 from airflow_pachy.provider_info import get_provider_info
 
 INFO = get_provider_info()
@@ -51,8 +52,8 @@ def test_every_module_exists(path):
 def test_the_form_has_the_fields_that_the_hook_reads():
     form = set(INFO["connection-types"][0]["conn-fields"])
     read = {field.name for field in fields(PachySettings)} - {"s3"}
-    s3 = {"endpoint_url", "region_name", "aws_session_token", "addressing_style", "verify", "aws_conn_id"}
-    assert form == read | s3
+    assert form - {"aws_conn_id"} - read <= NAMES
+    assert read | {"aws_conn_id", "endpoint_url", "region_name", "verify", "role_arn", "sse"} <= form
 
 
 def test_secrets_of_the_form_are_hidden():
