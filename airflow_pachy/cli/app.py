@@ -24,6 +24,7 @@ from airflow_pachy.cli import (
     pipeline_verbs,
     pipelines,
     repos,
+    traces,
 )
 from airflow_pachy.cli.session import Session
 from airflow_pachy.cli.tags import create_tag, delete_tag, list_tags
@@ -97,6 +98,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
         {"file": file_writes.put, "header": file_writes.put_header, "footer": file_writes.put_footer},
     ),
     "get": ("Read a file, or download a directory.", {"file": file_reads.get}),
+    "trace": ("Show how a file came to be.", {"file": traces.file}),
     "glob": ("List files and directories by pattern.", {"file": file_reads.glob}),
     "diff": ("Show what changed between two commits.", {"file": file_reads.diff}),
     "copy": ("Copy files between paths, branches and repos without moving bytes.", {"file": file_writes.copy}),

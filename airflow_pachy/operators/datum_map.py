@@ -68,7 +68,8 @@ class DatumMapOperator(TaskGroup):
     :param on_collision: "error", "append" or "overwrite": two datums have written the same path.
     :param reprocess: run all datums, also those processed before.
     :param code_version: part of the datums' identity: another value runs everything again.
-    :param salt: part of the datums' identity that is else random; give that of a pipeline whose results are to be known.
+    :param salt: part of the datums' identity that is else random; with that of another pipeline of the same name
+        what it processed is known.
     :param latest: read the newest commits instead of one commit after the other. By default runs that data has
         started take each commit in its turn, and scheduled and manual runs take the newest.
     :param from_start: the first job of the pipeline begins at the first commit of its inputs, not at the newest.
