@@ -121,9 +121,10 @@ class PipelineSpec(SpecModel):
         problems = list(read.problems)
         try:
             value = modern(read.document.value, read.findings)
-            for default in reversed(list(defaults)):
-                value = merge_patch(_default_value(default), value)
-            spec = cls.model_validate(nulls_dropped(complete_inputs(value)))
+            beneath: Any = {}
+            for default in defaults:
+                beneath = merge_patch(beneath, _default_value(default))
+            spec = cls.model_validate(nulls_dropped(complete_inputs(merge_patch(beneath, value))))
             if not problems:
                 return spec
         except ValidationError as error:

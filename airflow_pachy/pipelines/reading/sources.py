@@ -68,6 +68,8 @@ def _decode(text: str, origin: str, suffix: str) -> list[tuple[Any, dict[FieldPa
     try:
         return read_json(text, origin)
     except InvalidSpec as error:
+        if suffix == ".json":
+            raise
         # Flow-style YAML starts like JSON, without the quotes; if that is no better, JSON was meant.
         try:
             return read_yaml(text, origin)
