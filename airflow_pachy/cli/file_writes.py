@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from airflow_pachy.cli.command import command
+from airflow_pachy.cli.labels import label_option
 from airflow_pachy.cli.sources import find_sources, read_bytes, read_list
 from airflow_pachy.cli.uploads import How, put_sources
 from airflow_pachy.errors import PathNotFound
@@ -73,6 +74,7 @@ def _split_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "-c", "--commit", "own_commit", is_flag=True, help="In a commit of its own; fails if one is open on the branch."
 )
 @click.option("-d", "--description", default="", help="What changes, for people; with a commit of its own.")
+@label_option("A label for a commit of its own; repeatable.")
 @click.option(
     "-p",
     "--parallelism",
@@ -93,6 +95,7 @@ def put(
     overwrite: bool,
     own_commit: bool,
     description: str,
+    labels: dict[str, str],
     parallelism: int | None,
     conn_id: str | None,
     delimiter: str | None,
@@ -118,11 +121,12 @@ def put(
         from airflow_pachy.cli.session import read_source_options
 
         options = read_source_options(conn_id)
+    own = own_commit or bool(description or labels)
     put_sources(
         session.pfs,
         commit,
         sources,
-        How(recursive, append, parallelism, options, split, own_commit or bool(description), description),
+        How(recursive, append, parallelism, options, split, own, description, labels),
     )
 
 

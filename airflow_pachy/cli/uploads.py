@@ -36,6 +36,7 @@ class How:
     split: Split | None = None
     own_commit: bool = False
     description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def put_sources(pfs: Pfs, commit: str, sources: Sequence[Source], how: How) -> None:
@@ -142,11 +143,11 @@ def _put_stream(target: _Target, source: Source, stream: BinaryIO, how: How, pro
 @contextmanager
 def _one_commit(pfs: Pfs, commit: str, sources: Sequence[Source], how: How) -> Iterator[_Target]:
     """Where to put: one source is a commit by itself, several need one around them unless one is open already."""
-    alone = len(sources) == 1 and not how.description
+    alone = len(sources) == 1 and not how.description and not how.labels
     if not how.own_commit and (alone or _is_open(pfs, commit)):
         yield _Branch(pfs, commit)
         return
-    with pfs.commit(commit, description=how.description) as opened:
+    with pfs.commit(commit, description=how.description, labels=how.labels) as opened:
         # Everything but small files goes through the client, to which the commit is an address.
         yield _Opened(pfs, str(opened), opened) if how.split is None else _Branch(pfs, str(opened))
 

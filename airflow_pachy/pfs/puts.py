@@ -27,6 +27,7 @@ from airflow_pachy.pfs.edits import (
     require_some,
 )
 from airflow_pachy.pfs.headers import Frames, Framing, copied_attributes, require_directory
+from airflow_pachy.pfs.labels import check_labels
 from airflow_pachy.pfs.lookups import find_commit, find_repo
 from airflow_pachy.pfs.oneshot import BranchBusy, OneShot
 from airflow_pachy.pfs.paths import clean_file_path
@@ -58,9 +59,17 @@ class Puts:
     root: Root
     opened: OpenCommits
 
-    def put_file(self, address: Address, data: Data, *, append: bool, executable: bool | None) -> None:
+    def put_file(
+        self,
+        address: Address,
+        data: Data,
+        *,
+        append: bool,
+        executable: bool | None,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         """Set a file's content, or append to it. Raises `InvalidPath`, `PathConflict`, `CommitFinished`."""
-        path = clean_file_path(address.path or "")
+        path, labels = clean_file_path(address.path or ""), check_labels(labels or {})
         source = as_source(data)
         if executable is not None:
             source = Source(source.data, executable, source.mtime_us)
@@ -69,26 +78,37 @@ class Puts:
         with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
             if append:
                 with _rereadable(source) as again:
-                    self.apply(address, AppendData(path, again, writer, self.root.reader))
+                    self.apply(address, AppendData(path, again, writer, self.root.reader), labels)
                 return
             if _is_large(source):
                 known.see(self._present(address, path))
             content = writer.write(source.data)
             writer.flush()
-            self.apply(address, PutContents([Entry(path, content, source.executable, None, source.mtime_us)]))
+            entry = Entry(path, content, source.executable, None, source.mtime_us)
+            self.apply(address, PutContents([entry]), labels)
 
     def put_dir(
-        self, address: Address, local: Path, *, append: bool, progress: Callable[[int, int], None] | None = None
+        self,
+        address: Address,
+        local: Path,
+        *,
+        append: bool,
+        progress: Callable[[int, int], None] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """Put all files below a local directory at the address's path."""
-        self.put_directory(address, local, append=append, told=Told(progress))
+        self.put_directory(address, local, append=append, told=Told(progress), labels=labels)
 
-    def put_directory(self, address: Address, local: Path, *, append: bool, told: Told) -> None:
+    def put_directory(
+        self, address: Address, local: Path, *, append: bool, told: Told, labels: Mapping[str, str] | None = None
+    ) -> None:
         """The same, with progress told by somebody who counts more than this."""
+        labels = check_labels(labels or {})
         self._require_target(address)
         known = KnownChunks()
         with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
-            self.apply(address, PutDirectory(local, address.path or "", append, writer, self.root.reader, known, told))
+            edit = PutDirectory(local, address.path or "", append, writer, self.root.reader, known, told)
+            self.apply(address, edit, labels)
 
     def put_split(self, address: Address, data: Data, split: Split) -> None:
         """Cut data into numbered pieces below a directory, behind those that are there."""

@@ -29,23 +29,35 @@ class FileVerbs(Client):
     """Put, get, list, glob, diff, copy and delete files."""
 
     def put_file(
-        self, path: str | Address, data: Data, append: bool = False, *, executable: bool | None = None
+        self,
+        path: str | Address,
+        data: Data,
+        append: bool = False,
+        *,
+        executable: bool | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """Set a file's content, or append to it, in the branch's open commit or else as a commit of its own.
 
-        `data` is bytes, text (stored as UTF-8), a binary file object read to its end, or a local path.
-        Raises `InvalidPath`, `PathConflict`, `RepoNotFound`, `CommitFinished`.
+        `data` is bytes, text (stored as UTF-8), a binary file object read to its end, or a local path. `labels` are
+        added to those of the commit. Raises `InvalidPath`, `PathConflict`, `RepoNotFound`, `CommitFinished`.
         """
-        self._puts.put_file(as_file(self._root, path), data, append=append, executable=executable)
+        self._puts.put_file(as_file(self._root, path), data, append=append, executable=executable, labels=labels)
 
     def put_dir(
-        self, path: str | Address, local: Path | str, append: bool = False, *, progress: Progress | None = None
+        self,
+        path: str | Address,
+        local: Path | str,
+        append: bool = False,
+        *,
+        progress: Progress | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
-        """Put all files below a local directory, as one commit.
+        """Put all files below a local directory, as one commit; `labels` are added to those of the commit.
 
         `progress(files, bytes)` hears how many files were read to their end, and bytes read, since its last call.
         """
-        self._puts.put_dir(as_address(self._root, path), Path(local), append=append, progress=progress)
+        self._puts.put_dir(as_address(self._root, path), Path(local), append=append, progress=progress, labels=labels)
 
     def put_split(  # noqa: PLR0917 - one list of numbers, in the order of the specification
         self,

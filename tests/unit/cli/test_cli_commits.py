@@ -43,6 +43,11 @@ def test_labels_are_set_shown_and_looked_for(pachy, images: Path) -> None:
     assert "not KEY=VALUE" in pachy("list", "commit", "images@master", "-l", "ok", fails=True).err
 
 
+def test_a_put_may_label_its_commit(pachy, images: Path) -> None:
+    pachy("put", "file", "images@master:/x", "-f", "-", "--label", "source=stdin", stdin=b"1")
+    assert commit(pachy, "images@master")["labels"] == {"source": "stdin"}
+
+
 def test_repos_have_labels(pachy) -> None:
     pachy("create", "repo", "images", "-l", "team=vision")
     pachy("create", "repo", "audio")

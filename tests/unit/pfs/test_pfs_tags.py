@@ -162,6 +162,19 @@ def test_labels_are_given_at_the_start_added_at_the_end_and_changed_later(images
     assert list(images.list_commits("images@master", labels={"source": "camera"})) == []
 
 
+def test_puts_may_label_their_commit(images, tmp_path):
+    (tmp_path / "f").write_bytes(b"1")
+    images.put_file("images@master:/a", b"1", labels={"by": "put"})
+    assert images.inspect_commit("images@master").labels == {"by": "put"}
+    images.put_dir("images@master:/d", tmp_path, labels={"by": "dir"})
+    assert images.inspect_commit("images@master").labels == {"by": "dir"}
+    images.start_commit("images@master", labels={"source": "x"})
+    images.put_file("images@master:/a", b"2", append=True, labels={"by": "append"})
+    assert images.finish_commit("images@master").labels == {"source": "x", "by": "append"}
+    with pytest.raises(InvalidArgument, match="label"):
+        images.put_file("images@master:/a", b"1", labels={"a=b": "c"})
+
+
 def test_repos_have_labels(pfs):
     pfs.create_repo("a", labels={"team": "vision"})
     pfs.create_repo("b", labels={"team": "audio", "tier": "1"})
