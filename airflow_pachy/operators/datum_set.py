@@ -136,7 +136,7 @@ class DatumSetOperator(BaseOperator):
     def _run_here(self, hook: PfsHook, context: Context) -> None:
         from airflow_pachy.operators.report import read_report
         from airflow_pachy.worker.local import LocalRunner
-        from airflow_pachy.worker.outcome import WorkerOptions, new_attempt
+        from airflow_pachy.worker.outcome import ExitCode, WorkerOptions, new_attempt
         from airflow_pachy.worker.plan import read_plan
         from airflow_pachy.worker.run import run_set
 
@@ -151,6 +151,7 @@ class DatumSetOperator(BaseOperator):
                 self.log,
                 read_report(pfs.store, plan, try_number),
                 outcome.error or f"the worker ended with {outcome.exit_code}",
+                final=outcome.exit_code in (ExitCode.MISCONFIGURED, ExitCode.OUT_OF_TIME),
             )
 
     def _in_pod(self, hook: PfsHook, context: Context) -> DatumSetPodOperator:

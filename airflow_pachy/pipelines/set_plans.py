@@ -104,6 +104,7 @@ def transform_plan(spec: PipelineSpec) -> TransformPlan:
         err_cmd=transform.err_cmd,
         err_stdin=transform.err_stdin,
         accept_return_codes=transform.accept_return_code,
+        batch=transform.batch,
         datum_tries=spec.datum_tries,
         datum_timeout_seconds=spec.datum_timeout.total_seconds() if spec.datum_timeout else None,
     )

@@ -173,6 +173,8 @@ class PipelineSpec(SpecModel):
         for leaf in self.input.leaves():
             if (leaf.repo, leaf.branch) == (self.output_repo, self.output_branch):
                 raise ValueError(f"input {leaf.name!r} reads {self.output}, which the pipeline itself writes")
+            if leaf.lazy and self.transform.batch:
+                raise ValueError(f"input {leaf.name!r} is lazy, which datums in batches cannot be: drop one of them")
         return self
 
     def _check_kind(self) -> None:

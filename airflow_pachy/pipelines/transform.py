@@ -17,6 +17,10 @@ CMDS_REQUIRED = (
 )
 
 
+# Enough that a start of seconds is milliseconds of each datum, few enough that one failure repeats little.
+DEFAULT_BATCH = 500
+
+
 class SecretMount(SpecModel):
     """A key of a Kubernetes secret as an environment variable, or a whole secret as a directory."""
 
@@ -40,7 +44,8 @@ class Transform(SpecModel):
     """What to run: `cmd` is an argv executed without a shell, `stdin` are lines fed to it.
 
     `user` is a numeric user id, with or without `:group`, or root; `memory_volume` puts a file system in memory
-    at /dev/shm.
+    at /dev/shm. With `batch` (a number, or true for 500) up to so many datums share one process, which finds them
+    in /pfs/batch.
     """
 
     refused: ClassVar[Mapping[str, str]] = fields_below("transform", Treatment.REFUSED)
@@ -57,6 +62,12 @@ class Transform(SpecModel):
     working_dir: str | None = None
     image_pull_secrets: tuple[str, ...] = ()
     memory_volume: bool = False
+    batch: int = Field(default=0, ge=0)
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _true_is_a_number(cls, value: Any) -> Any:
+        return DEFAULT_BATCH if value is True else value or 0
 
     @field_validator("user", mode="before")
     @classmethod

@@ -61,6 +61,7 @@ _PASSING_PULL_ERRORS = re.compile(
 _NO_DETAIL = re.compile(r'^Back-off pulling image "[^"]*"$')
 _OWN_LIMIT = re.compile(r"exceed(s|ed) (the limit|the total limit|its local ephemeral storage limit)")
 _HELPER_EXITS = {
+    119: (VerdictKind.MISCONFIGURED, "datums were left undone"),
     120: (VerdictKind.MISCONFIGURED, "the helper cannot work as it is configured"),
     122: (VerdictKind.INFRASTRUCTURE, "helper and user container lost sight of each other"),
     123: (VerdictKind.INFRASTRUCTURE, "inputs could not be put on the pod's volume"),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from airflow_pachy.pfs.objects.ulid import new_ulid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT_STAGE_BYTES = 10 << 30
 
@@ -16,6 +21,8 @@ class ExitCode(IntEnum):
 
     DONE = 0
     """Every datum of the set is done and durable."""
+    OUT_OF_TIME = 119
+    """The job's time is up; what was finished is durable."""
     MISCONFIGURED = 120
     """The helper cannot work at all: credentials refused, a plan that is not there or of another release."""
     DATUMS_FAILED = 121
@@ -45,13 +52,15 @@ class WorkerOptions:
     """How to run a set.
 
     `attempt` names the records' folder. `stage_budget_bytes` bounds the inputs that lie on disk at
-    once. Setting `stop` ends the run: commands get TERM, finished datums are recorded.
+    once. Setting `stop` ends the run: commands get TERM, finished datums are recorded. `clock` tells the time of
+    day, for the plan's deadline.
     """
 
     attempt: str = field(default_factory=new_attempt)
     stage_budget_bytes: int = DEFAULT_STAGE_BYTES
     stop: threading.Event = field(default_factory=threading.Event)
     flush_seconds: float = 30.0
+    clock: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True, slots=True)

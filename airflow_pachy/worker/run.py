@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
@@ -122,6 +123,8 @@ class _SetRun:
                 while True:
                     if self._options.stop.is_set():
                         self._end()
+                    elif self._states.total() < len(todo):
+                        self._keep_deadline()
                     if not self._bench.stop.is_set():
                         for number, unit in islice(waiting, threads - len(running)):
                             running.add(pool.submit(self._process, unit, number))
@@ -134,6 +137,12 @@ class _SetRun:
             except BaseException:
                 self._end()
                 raise
+
+    def _keep_deadline(self) -> None:
+        deadline = self._bench.plan.deadline
+        if deadline is not None and self._options.clock() >= deadline and not self._bench.stop.is_set():
+            when = datetime.fromtimestamp(deadline, UTC).isoformat(" ", "seconds")
+            self._break(SetAborted(f"the job's time (job_timeout) was up at {when}", ExitCode.OUT_OF_TIME))
 
     def _units(self, todo: list[DatumPlan], earlier: Earlier) -> Iterator[list[DatumPlan]]:
         """What is processed at once. A datum that may have taken its pod down before has no company."""

@@ -37,6 +37,7 @@ def operator_arguments(spec: PipelineSpec, *, nodes: int | None = None) -> dict[
         "err_cmd": list(transform.err_cmd),
         "err_stdin": list(transform.err_stdin),
         "working_dir": transform.working_dir,
+        "batch": transform.batch,
         "container_resources": _resources(spec.resource_requests, spec.resource_limits),
         "datum_tries": spec.datum_tries,
         "datum_timeout": spec.datum_timeout,
