@@ -18,6 +18,7 @@ from kubernetes.utils.quantity import parse_quantity
 from airflow_pachy.hooks.airflow_errors import AirflowFailException
 from airflow_pachy.pfs.objects.s3_settings import to_environment
 from airflow_pachy.pfs.settings import s3_from
+from airflow_pachy.pods.patching import CHANGES, PodChanges
 from airflow_pachy.pods.request import GIB, HELPER_MEMORY, HELPER_USER, PodRequest
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def pod_arguments(task: DatumSetOperator, settings: PachySettings) -> dict[str, 
         raise AirflowFailException("image is required by the kubernetes runner: give DatumMapOperator(image=...)")
     connection = task.kubernetes_conn_id or settings.kubernetes_conn_id
     known = _known_arguments()
-    if unknown := sorted(set(task.pod) - known):
+    given = {name: value for name, value in task.pod.items() if name not in CHANGES}
+    if unknown := sorted(set(given) - known):
         raise AirflowFailException(f"pod has arguments that KubernetesPodOperator does not know: {unknown}")
-    given = dict(task.pod)
     if "image_pull_secrets" in given:
         given["image_pull_secrets"] = _pull_secrets(given["image_pull_secrets"])
     if task.user:
@@ -76,6 +77,11 @@ def pod_arguments(task: DatumSetOperator, settings: PachySettings) -> dict[str, 
         "automount_service_account_token": False,
     }
     return {name: value for name, value in arguments.items() if name in known}
+
+
+def pod_changes(task: DatumSetOperator) -> PodChanges:
+    """What the author changes in the finished pod."""
+    return PodChanges(**{name: value for name, value in task.pod.items() if name in CHANGES})
 
 
 def pod_request(
@@ -109,6 +115,7 @@ def pod_request(
         helper_memory_limit=configured("helper_memory", None) or HELPER_MEMORY,
         helper_env={**to_environment({name: s3[name] for name in POD_S3 if name in s3}), **_helper_env()},
         helper_user=_helper_user(),
+        kill_grace_seconds=_kill_grace(),
         sidecar=sidecar,
         restricted=_choice("pod_security", ("", "restricted")) == "restricted",
     )
@@ -177,6 +184,13 @@ def _helper_user() -> int | None:
         raise AirflowFailException(
             f"[pachy] helper_user is {text!r}; use a number above 0, or 'cluster' to let the cluster choose"
         )
+    return int(text)
+
+
+def _kill_grace() -> int:
+    text = configured("kill_grace_seconds", None) or "10"
+    if not text.isdigit():
+        raise AirflowFailException(f"[pachy] kill_grace_seconds is {text!r}; use a whole number of seconds")
     return int(text)
 
 

@@ -73,7 +73,8 @@ class ShimRunner:
 
     def run(self, command: Command) -> Exit:
         """Execute the command; see `Slot.run`. Raises `RunnerGone` when the user's container has died."""
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self._pulse.gone:
+            # The datum whose turn it was when the container died is to blame, not those that waited.
             return Exit(128 + signal.SIGTERM, 0.0, stopped=True)
         self._turn += 1
         self._control.write(f"env.{self._turn}", self._environment_text(command))
@@ -151,6 +152,7 @@ class _Pulse:
         self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
         self._last_sign: int | None = None
         self._silent_beats = 0
+        self.gone = False
 
     def start(self) -> None:
         self._thread.start()
@@ -167,8 +169,10 @@ class _Pulse:
         """Raise `RunnerGone` when the shim has been silent for too long."""
         if self._last_sign is None and self._silent_beats >= self._start_beats:
             seconds = self._start_beats * self._beat_seconds
+            self.gone = True
             raise RunnerGone(f"the user's container did not start within {seconds:g} seconds: see the pod's events")
         if self._last_sign is not None and self._silent_beats >= self._stale_beats:
+            self.gone = True
             raise RunnerGone(
                 f"the user's container died while it ran datum {datum}, most often for want of memory: "
                 "see the container's last state, and raise its memory limit if it says OOMKilled"

@@ -200,3 +200,11 @@ def test_a_helper_knows_that_another_was_there_before(pfs):
         first.stop()
     assert not first.succeeds_another
     assert ShimRunner(pfs).succeeds_another
+
+
+def test_only_the_datum_whose_turn_it_was_is_blamed_for_a_dead_container(pfs):
+    (pfs / ".pfs" / "user.hb").write_text("1\n")
+    with ShimRunner(pfs, beat_seconds=0.02) as runner:
+        with pytest.raises(RunnerGone):
+            runner.run(Command("d", ("true",), {}))
+        assert runner.run(Command("e", ("true",), {})).stopped
