@@ -35,6 +35,7 @@ def get_provider_info() -> dict[str, Any]:
                 "schemes": ["pfs"],
                 "handler": "airflow_pachy.assets.normalize_uri",
                 "factory": "airflow_pachy.assets.create_asset",
+                "to_openlineage_converter": "airflow_pachy.operators.lineage.asset_to_dataset",
             }
         ],
         "db-managers": ["airflow_pachy.metadata.db_manager.PachyDBManager"],

@@ -13,6 +13,7 @@ from airflow.sdk import BaseOperator, TriggerRule
 from airflow_pachy.hooks.airflow_errors import AirflowFailException, AirflowSkipException
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
 from airflow_pachy.operators.failures import short_errors
+from airflow_pachy.operators.lineage import collect, job_facets, job_versions
 from airflow_pachy.operators.plan import JOB_KEY
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class AssembleOperator(BaseOperator):
         self.stage = stage
         self.plan_task_id = plan_task_id
         self.pfs_conn_id = pfs_conn_id
+        self._job: JobInfo | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Publish; returns `{"repo", "branch", "commit", "job"}`."""
@@ -46,9 +48,14 @@ class AssembleOperator(BaseOperator):
 
         job_id = self._planned_job(context)
         with short_errors(), PfsHook(self.pfs_conn_id).get_conn() as pfs:
-            job = assemble_job(pfs, job_id)
+            self._job = job = assemble_job(pfs, job_id)
+        collect(self, *job_versions(job))
         self._announce(job)
         return {"repo": job.output_repo, "branch": job.output_branch, "commit": job.output_commit, "job": job.id}
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
+        """What the job read and published, for the OpenLineage provider."""
+        return job_facets(self._job, self.pfs_conn_id) if self._job is not None else None
 
     def _planned_job(self, context: Context) -> str:
         ti = context["ti"]
