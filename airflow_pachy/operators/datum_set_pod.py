@@ -22,15 +22,17 @@ from airflow.sdk import BaseHook
 from kubernetes.client import VersionApi
 from kubernetes.client.exceptions import ApiException
 
+from airflow_pachy.errors import InvalidSpec
 from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException, AirflowNotFoundException
 from airflow_pachy.operators.datum_set import conclude
 from airflow_pachy.operators.failures import short_errors
-from airflow_pachy.operators.pod_arguments import pod_arguments, pod_request, wanted_shape
+from airflow_pachy.operators.pod_arguments import pod_arguments, pod_changes, pod_request, wanted_shape
 from airflow_pachy.operators.pod_finding import create_or_adopt, delete, find_running, read
 from airflow_pachy.operators.pod_logs import follow_logs, log_helper, write_logs
 from airflow_pachy.operators.report import SetReport, read_report
 from airflow_pachy.pods.names import ATTEMPT_ANNOTATION, PREFIX, SetName
 from airflow_pachy.pods.parts import add_to_pod, build_pod_parts
+from airflow_pachy.pods.patching import PodChanges, change_pod
 from airflow_pachy.pods.shape import knows_sidecars, lost_its_sidecar
 from airflow_pachy.pods.status import Verdict, VerdictKind, read_pod, waits_for_image
 from airflow_pachy.pods.watching import End, Finding, Limits, look
@@ -60,6 +62,7 @@ class DatumSetPodOperator(KubernetesPodOperator):
         self.plan_key = plan_key
         self.pfs_hook = pfs_hook
         self.budget = budget
+        self.changes = PodChanges()
         self.lost = 0
         self.sidecar = False
         self._prefix = self.name or PREFIX
@@ -74,7 +77,9 @@ class DatumSetPodOperator(KubernetesPodOperator):
         from airflow_pachy.hooks.airflow_config import conf
 
         budget = conf.getint("pachy", "infrastructure_retries", fallback=5)
-        return cls(plan_key=task.plan_key, pfs_hook=hook, budget=budget, **pod_arguments(task, hook.settings))
+        operator = cls(plan_key=task.plan_key, pfs_hook=hook, budget=budget, **pod_arguments(task, hook.settings))
+        operator.changes = pod_changes(task)
+        return operator
 
     def run(self, context: Context) -> None:
         """Process the set. What `execute` does, which Airflow reserves for the task it started; may defer."""
@@ -123,7 +128,10 @@ class DatumSetPodOperator(KubernetesPodOperator):
             user_resources=base.resources,
             sidecar=self.sidecar,
         )
-        return add_to_pod(pod, build_pod_parts(request))
+        try:
+            return change_pod(add_to_pod(pod, build_pod_parts(request)), self.changes)
+        except InvalidSpec as error:
+            raise AirflowFailException(str(error)) from error
 
     def _wants_sidecar(self) -> bool:
         shape = wanted_shape()

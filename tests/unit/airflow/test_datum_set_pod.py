@@ -71,6 +71,20 @@ def test_pod_arguments_reach_the_pod(hook):
     assert pod.spec.priority_class_name == "low"
 
 
+def test_changes_of_the_finished_pod_are_arguments_too(hook):
+    changes = {
+        "pod_spec": {"hostNetwork": True},
+        "pod_patch": [{"op": "add", "path": "/containers/0/tty", "value": True}],
+        "helper_resources": {"limits": {"memory": "3Gi"}},
+    }
+    _, pod = build(hook, pod={"node_selector": {"disk": "ssd"}, **changes})
+    assert (pod.spec.host_network, pod.spec.containers[0].tty) == (True, True)
+    assert pod.spec.containers[1].resources.limits == {"memory": "3Gi"}
+    assert pod.spec.node_selector == {"disk": "ssd"}
+    with pytest.raises(AirflowFailException, match="does not fit the pod"):
+        build(hook, pod={"pod_patch": [{"op": "remove", "path": "/nodeName"}]})
+
+
 def test_secrets_may_be_written_as_in_specs(hook):
     secrets = [
         {"name": "token", "env_var": "my_Token", "key": "t"},
