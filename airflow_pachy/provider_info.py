@@ -133,9 +133,45 @@ def _options() -> dict[str, Any]:
             "False",
         ),
         "infrastructure_retries": _option(
-            "Tries of a datum set after evictions, lost nodes and the like, when the task does not say `retries`.",
+            "How often a datum set's pod is replaced after an eviction, a lost node and the like, within one try of its "
+            "task; also the default of the task's own `retries`.",
             "integer",
             "5",
+        ),
+        **_pod_options(),
+    }
+
+
+def _pod_options() -> dict[str, Any]:
+    return {
+        "pod_shape": _option(
+            "The helper is an ordinary second container (classic) or a native sidecar (sidecar, Kubernetes >= 1.29); "
+            "auto decides by the server's version.",
+            "string",
+            "auto",
+            "classic",
+        ),
+        "pod_security": _option(
+            "`restricted` gives the user's container what that Pod Security profile asks for and the DAG leaves open.",
+            "string",
+            "",
+            "restricted",
+        ),
+        "helper_memory": _option("Memory limit of the helper container.", "string", "1Gi"),
+        "helper_env": _option(
+            "Environment variables of the helper container, as JSON.",
+            "string",
+            "",
+            '{"HTTPS_PROXY": "http://proxy:3128"}',
+        ),
+        "helper_user": _option(
+            "uid of the helper container; `cluster` lets the cluster choose, as OpenShift demands.",
+            "string",
+            "10001",
+            "cluster",
+        ),
+        "kill_grace_seconds": _option(
+            "Seconds between TERM and KILL for a command that takes longer than datum_timeout.", "integer", "10"
         ),
     }
 
