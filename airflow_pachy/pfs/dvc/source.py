@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_pachy.errors import InvalidArgument, NotFound, PachyError, PathNotFound
+from airflow_pachy.errors import InvalidArgument, NotFound, PathNotFound, Unavailable
 from airflow_pachy.pfs import commits
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.dvc.origins import Origin, numbered
@@ -141,10 +141,8 @@ def _former(request: Request, place: Place, origin: Origin, options: Mapping[str
                 clean_path(one.path[len(place.path) :]) if one.path != place.path else "": one
                 for one in project.files(place.path)
             }
-    except NotFound:
-        return None  # no branch yet, or the path was not there then
-    except PachyError:
-        # The revision is gone from the repository (a force-push, a shallow clone): everything is read.
+    except (NotFound, InvalidArgument, Unavailable):
+        # No branch yet; or the revision of then is gone (a force-push, `dvc gc`): everything is read.
         return None
     return _Former(tracked, then, now)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections import deque
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -30,7 +33,7 @@ class Proxy:
     `requests` has (method, path, headers) of every request that came.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         self.faults: dict[str, deque[str]] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.released = threading.Event()
@@ -52,8 +55,10 @@ class Proxy:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server.server_port}"
 
     def fail(self, method: str, *kinds: str) -> None:
         self.faults[method] = deque(kinds)
@@ -138,3 +143,45 @@ def proxy(moto_server, moto_settings, monkeypatch):
     proxy = Proxy(moto_server)
     yield proxy
     proxy.close()
+
+
+@pytest.fixture
+def tls_proxy(moto_server, moto_settings, tmp_path):
+    """The same over TLS, with a certificate of an authority that only `tls_proxy.bundle` knows."""
+    certificate, key = _self_signed()
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(certificate)
+    (tmp_path / "key.pem").write_bytes(key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(bundle, tmp_path / "key.pem")
+    proxy = Proxy(moto_server, context)
+    proxy.bundle = str(bundle)
+    yield proxy
+    proxy.close()
+
+
+def _self_signed() -> tuple[bytes, bytes]:
+    """A certificate for 127.0.0.1 and its key, as PEM."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pachy test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM), secret

@@ -286,3 +286,73 @@ def test_the_probe_names_everything_at_once(make_store):
 def test_missing_rights_alone_are_a_refusal(make_store):
     with pytest.raises(StoreDenied, match="s3:DeleteObject"):
         probe(Weak(make_store(), "keeps"))
+
+
+def test_a_certificate_of_ones_own_authority_needs_its_bundle(tls_proxy, moto_settings):
+    settings = moto_settings | {"endpoint_url": tls_proxy.url}
+    strict = open_store(f"s3://bucket/{new_ulid()}", s3=settings)
+    with pytest.raises(StoreUnavailable, match=r"SSLError.*set verify to the path of a CA bundle"):
+        strict.put("a", b"x")
+    strict.close()
+    for verify in (tls_proxy.bundle, False):
+        store = open_store(f"s3://bucket/{new_ulid()}", s3=settings | {"verify": verify})
+        store.put("a", b"x", if_absent=True)
+        assert store.get("a") == b"x"
+        store.close()
+
+
+def test_encrypted_objects_come_over_tls_too(tls_proxy, moto_settings):
+    settings = moto_settings | {"endpoint_url": tls_proxy.url, "verify": tls_proxy.bundle, "sse": "AES256"}
+    store = open_store(f"s3://bucket/{new_ulid()}", s3=settings)
+    store.put("a", b"x")
+    (put,) = (headers for method, _, headers in tls_proxy.requests if method == "PUT")
+    assert put["x-amz-server-side-encryption"] == "AES256"
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"endpoint_url": "https://s3.example.com"}, "https://s3.example.com/bucket/"),
+        ({"endpoint_url": "https://s3.example.com", "addressing_style": "virtual"}, "https://bucket.s3.example.com/"),
+        ({"region_name": "us-east-1"}, "https://bucket.s3.amazonaws.com/"),
+        ({"region_name": "eu-west-1", "addressing_style": "path"}, "https://s3.eu-west-1.amazonaws.com/bucket/"),
+    ],
+)
+def test_addresses_are_of_the_style_that_is_asked_for(settings, expected):
+    keys = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    store = open_store("s3://bucket", s3=keys | settings)
+    url = store._client.generate_presigned_url("get_object", {"Bucket": "bucket", "Key": "a"})
+    assert url.startswith(f"{expected}a?")
+    store.close()
+
+
+def test_two_creators_in_each_others_way_try_again(make_store, monkeypatch):
+    """S3 answers 409 when a PUT and another change of the key meet: neither of them need have written."""
+    from botocore.exceptions import ClientError
+
+    store = make_store()
+    real, conflicts = store._client.put_object, [409, 409]
+
+    def conflicting(**arguments):
+        if conflicts:
+            conflicts.pop()
+            raise ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject")
+        return real(**arguments)
+
+    monkeypatch.setattr(store._client, "put_object", conflicting)
+    store.put("a", b"x", if_absent=True)
+    assert store.get("a") == b"x"
+
+
+def test_encryption_that_a_store_does_not_offer_is_told(make_store, monkeypatch):
+    from botocore.exceptions import ClientError
+
+    store = make_store(sse="AES256")
+
+    def refuse(**_):
+        raise ClientError({"Error": {"Code": "InvalidRequest", "Message": "SSE needs https"}}, "PutObject")
+
+    monkeypatch.setattr(store._client, "put_object", refuse)
+    with pytest.raises(StoreUnfit, match=r"refuses put .*SSE needs https.*if sse is set"):
+        store.put("a", b"x")
