@@ -49,10 +49,17 @@ def _google(connection: Connection) -> dict[str, Any]:
     if extra.get("project"):
         options["project"] = extra["project"]
     if text := extra.get("keyfile_dict"):
-        options["token"] = json.loads(text) if isinstance(text, str) else text
+        options["token"] = _parsed(connection, text) if isinstance(text, str) else text
     elif path := extra.get("key_path"):
         options["token"] = path
     return options
+
+
+def _parsed(connection: Connection, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidArgument(f"connection {connection.conn_id!r}: its keyfile_dict is not JSON ({error})") from error
 
 
 def _azure(connection: Connection) -> dict[str, Any]:
