@@ -25,6 +25,7 @@ from airflow_pachy.cli import (
     pipelines,
     repos,
     traces,
+    upkeep,
 )
 from airflow_pachy.cli.session import Session
 from airflow_pachy.cli.tags import create_tag, delete_tag, list_tags
@@ -40,7 +41,12 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     ),
     "update": (
         "Change what is said of a repo or a commit, or make the next version of a pipeline.",
-        {"repo": repos.update, "commit": commits.update, "pipeline": pipeline_verbs.update},
+        {
+            "repo": repos.update,
+            "commit": commits.update,
+            "pipeline": pipeline_verbs.update,
+            "retention": upkeep.update_retention,
+        },
     ),
     "list": (
         "List repos, branches, commits, tags, files, pipelines, jobs or datums.",
@@ -59,6 +65,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
         "Show everything about one thing.",
         {
             "repo": repos.inspect,
+            "retention": upkeep.inspect_retention,
             "branch": branches.inspect,
             "commit": commits.inspect,
             "file": file_reads.inspect,
@@ -108,7 +115,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "db": ("Look after the metadata database.", {"upgrade": database.upgrade}),
 }
 _GC_THRESHOLD = 100_000
-NOUNS = {"repo", "branch", "commit", "tag", "trigger", "file", "job", "datum", "pipeline"}
+NOUNS = {"repo", "branch", "commit", "tag", "trigger", "file", "job", "datum", "pipeline", "retention"}
 
 
 class VerbGroup(click.Group):
@@ -161,6 +168,10 @@ def cli(ctx: click.Context, /, *, debug: bool, s3: tuple[str, ...], **options: s
 
 for _verb, (_help, _nouns) in COMMANDS.items():
     cli.add_command(click.Group(name=_verb, help=_help, commands=_nouns))
+cli.add_command(upkeep.gc, "gc")
+cli.add_command(upkeep.fsck, "fsck")
+cli.add_command(upkeep.extract, "extract")
+cli.add_command(upkeep.restore, "restore")
 cli.add_command(config.version, "version")
 
 

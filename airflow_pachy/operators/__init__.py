@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airflow_pachy.operators.egress import PfsEgressOperator
     from airflow_pachy.operators.feed import PfsFeedOperator
     from airflow_pachy.operators.files import PfsCopyOperator, PfsPutOperator
+    from airflow_pachy.operators.gc import PfsGcOperator
 
 _HOMES = {
     "DatumMapOperator": "datum_map",
@@ -19,6 +20,7 @@ _HOMES = {
     "PfsCopyOperator": "files",
     "PfsEgressOperator": "egress",
     "PfsFeedOperator": "feed",
+    "PfsGcOperator": "gc",
     "PfsPutOperator": "files",
 }
 
@@ -28,6 +30,7 @@ __all__ = [
     "PfsCopyOperator",
     "PfsEgressOperator",
     "PfsFeedOperator",
+    "PfsGcOperator",
     "PfsPutOperator",
 ]
 

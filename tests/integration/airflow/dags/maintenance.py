@@ -1,0 +1,1 @@
+../../../../dags_examples/maintenance.py
