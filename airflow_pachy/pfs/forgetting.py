@@ -49,6 +49,9 @@ def _require_unused(session: Session, row: Commit) -> None:
     if heads:
         shown = ", ".join(f"{row.repo}@{name}" for name in sorted(heads))
         raise HasDependents(f"commit {address} is the head of {shown}; only what is no head can be forgotten")
+    child = select(Commit.id).where(Commit.parent == row.id, Commit.state == "open").limit(1)
+    if (opened := session.scalar(child)) is not None:
+        raise CommitOpen(f"commit {row.repo}@{opened} was opened on commit {address}; finish or drop that one first")
     tags = session.scalars(select(Tag.name).where(Tag.commit == row.id)).all()
     if tags:
         shown = ", ".join(sorted(tags))

@@ -17,6 +17,7 @@ from airflow_pachy.errors import (
     InvalidName,
     TagNotFound,
 )
+from airflow_pachy.pfs import Pfs, Trigger
 from airflow_pachy.pfs.address import Address, parse_address
 from airflow_pachy.pfs.mirror import read_mirror
 
@@ -234,9 +235,11 @@ def test_what_is_in_use_is_not_forgotten(images, history):
     images.create_branch("images@old", head=f"images@{history[0]}")
     with pytest.raises(HasDependents, match="images@old"):
         images.forget_commit(f"images@{history[0]}")
-    images.start_commit("images@master")
-    with pytest.raises(CommitOpen):
-        images.forget_commit("images@master")
+    images.start_commit("images@fork", parent=f"images@{history[1]}")
+    with pytest.raises(CommitOpen, match=history[1]):
+        images.forget_commit(f"images@{history[1]}")
+    with pytest.raises(CommitOpen, match="pachy drop commit"):
+        images.forget_commit("images@fork")
 
 
 def test_what_a_job_reads_is_not_forgotten(images, history):
@@ -253,3 +256,26 @@ def test_what_a_job_reads_is_not_forgotten(images, history):
         )  # fmt: skip
     with pytest.raises(Conflict, match="j" * 32):
         images.forget_commit(f"images@{history[1]}")
+
+
+def test_a_database_that_is_rebuilt_knows_tags_labels_triggers_and_what_was_forgotten(tmp_path):
+    storage = (tmp_path / "objects").as_uri()
+    asked = ("images@v1.0", "images@master", "images@master^")
+    with Pfs.open(storage, f"sqlite:///{tmp_path / 'a.db'}", principal="user:ada") as pfs:
+        pfs.create_repo("images", labels={"team": "vision"})
+        pfs.create_branch("images@released", trigger=Trigger("master", commits=2))
+        for number in range(3):
+            pfs.put_file("images@master:/a", str(number), labels={"number": str(number)})
+        pfs.forget_commit("images@master^2")
+        pfs.tag_commit("images@master", "v1.0")
+        known = [pfs.inspect_commit(one) for one in (*asked, "images@master^2")]
+        branches = sorted(pfs.list_branches("images"), key=str)
+        repo, tags = pfs.inspect_repo("images"), pfs.list_tags("images")
+    with Pfs.open(storage, f"sqlite:///{tmp_path / 'b.db'}") as pfs:
+        pfs.fsck(rebuild=True)
+        assert [pfs.inspect_commit(one) for one in (*asked, "images@master^2")] == known
+        assert sorted(pfs.list_branches("images"), key=str) == branches
+        assert (pfs.inspect_repo("images").labels, pfs.list_tags("images")) == (repo.labels, tags)
+        assert pfs.get_file("images@v1.0:/a") == b"2"
+        pfs.put_file("images@master:/a", b"3")
+        assert pfs.inspect_branch("images@released").head == pfs.inspect_branch("images@master").head
