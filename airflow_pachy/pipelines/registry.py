@@ -86,7 +86,9 @@ def _record(
             row.salt = secrets.token_hex(16)
         if managed is not None:
             row.managed = managed
-        if row.spec != document:
+        # A stage says less than the spec its DAG was made from: what was created stays as it was created.
+        kept = row.managed and managed is None
+        if row.spec != document and not kept:
             row.version += 1
             row.spec, row.updated = document, now
             row.salt = spec.salt or row.salt

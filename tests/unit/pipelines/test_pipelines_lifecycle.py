@@ -66,6 +66,15 @@ def test_an_update_is_a_new_version_keeps_what_was_done_and_stops_running_jobs(b
     assert inspect_pipeline(bench.pfs, "edges", 1).spec["transform"]["image"] == "edges:1"
 
 
+def test_a_job_leaves_the_spec_of_a_created_pipeline_as_it_was(bench):
+    bench.put(a=b"a")
+    full = bench.spec(description="all of it", egress={"URL": "s3://bucket/dir"})
+    create_pipeline(bench.pfs, full)
+    bench.run()
+    info = inspect_pipeline(bench.pfs, "edges")
+    assert (info.version, info.spec) == (1, full.to_spec())
+
+
 def test_an_update_that_changes_nothing_is_none(bench):
     bench.put(a=b"a")
     create_pipeline(bench.pfs, bench.spec())
