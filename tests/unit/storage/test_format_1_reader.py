@@ -6,6 +6,7 @@ It reads roots as directories: every file of every finished commit, with every h
 
 import json
 import random
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
@@ -102,9 +103,22 @@ def read_content(root: Path, row: dict) -> bytes:
 def read_root(root: Path) -> dict[str, dict[str, tuple[bytes, bool]]]:
     """Commit id -> path -> content and exec bit."""
     return {
-        name: {row["path"]: (read_content(root, row), row["executable"]) for row in read_tree(root, mirror["tree"])}
+        name: {
+            row["path"]: (read_content(root, row), row["executable"])
+            for row in read_tree(root, mirror["tree"])
+            if not row["path"].startswith("\0")
+        }
         for name, mirror in read_commits(root).items()
     }
+
+
+def read_frames(root: Path, line: str, directory: str) -> tuple[bytes, bytes]:
+    """Everything before and after a piece in a directory."""
+    values = {row["path"]: read_content(root, row) for row in read_tree(root, line) if row["path"].startswith("\0")}
+    above = ["", *accumulate(directory.split("/"), "{}/{}".format)] if directory else [""]
+    headers = [values.get(f"\0{one}/\0header", b"") for one in above]
+    footers = [values.get(f"\0{one}/\0footer", b"") for one in above]
+    return b"".join(headers), b"".join(reversed(footers))
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +194,24 @@ def test_roots_hold_nothing_that_the_spec_does_not_name(written) -> None:
     root, _, _ = written
     named = {"format.json", "nodes", "packs", "commits", "jobs", "deltas"}
     assert {place.relative_to(root).parts[0] for place in root.rglob("*") if place.is_file()} <= named
+
+
+def test_pieces_can_be_taken_out_of_their_frames(tmp_path) -> None:
+    from airflow_pachy.pfs import Pfs
+
+    with Pfs.open(storage=tmp_path.joinpath("root").as_uri(), metadata=f"sqlite:///{tmp_path / 'pachy.db'}") as pfs:
+        pfs.create_repo("data")
+        pfs.put_split("data@master:/a/b", "1\n2\n", header="b{", footer="}b" * 300)
+        pfs.put_header("data@master:/a", "a{" * 400)
+        pfs.put_footer("data@master:/", "}")
+        head = pfs.inspect_commit("data@master").id
+    mirror, files = read_commits(tmp_path / "root")[head], read_root(tmp_path / "root")[head]
+    header, footer = read_frames(tmp_path / "root", mirror["tree"], "a/b")
+    assert (header, footer) == (b"a{" * 400 + b"b{", b"}b" * 300 + b"}")
+    assert {path: body for path, (body, _) in files.items()} == {
+        f"a/b/{number:016x}": header + b"%d\n" % (number + 1) + footer for number in range(2)
+    }
+    assert (mirror["file_count"], mirror["size_bytes"]) == (2, sum(len(body) for body, _ in files.values()))
 
 
 def test_the_golden_root_reads_the_same_way() -> None:
