@@ -90,11 +90,14 @@ def glob(session: Session, *, address: str, as_json: bool, limit: int | None, af
 def inspect(session: Session, *, address: str, as_json: bool) -> None:
     """Show one file or directory: its size and content hash, and the datum that made it."""
     info = session.pfs.inspect_file(address)
+    header, footer = _frame_sizes(session, address) if info.is_dir and not as_json else ("", "")
     fields = [
         ("Path", info.path),
         ("Type", info.type),
         ("Size", human.size(info.size_bytes)),
         ("Files", f"{info.file_count:,}" if info.is_dir else ""),
+        ("Header", header),
+        ("Footer", footer),
         ("Hash", info.hash or ""),
         ("Executable", "yes" if info.executable else ""),
         ("Modified", human.age(info.modified) if info.modified else ""),
@@ -167,6 +170,11 @@ def get(
             f"pachy get file {address} -r -o here/"
         )
     download_directory(session.pfs, address, info, output)
+
+
+def _frame_sizes(session: Session, address: str) -> tuple[str, str]:
+    sizes = [len(session.pfs.get_header(address)), len(session.pfs.get_footer(address))]
+    return (human.size(sizes[0]) if sizes[0] else "", human.size(sizes[1]) if sizes[1] else "")
 
 
 def _print_summary(summary: DiffSummary, *, as_json: bool) -> None:

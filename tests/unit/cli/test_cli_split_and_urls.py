@@ -50,6 +50,9 @@ def test_headers_and_footers(pachy, users: Path, tmp_path: Path) -> None:
     (tmp_path / "end").write_bytes(b"end")
     pachy("put", "footer", "users@master:/all", "-f", str(tmp_path / "end"))
     assert pachy("get", "file", "users@master:/all/0000000000000000").out == "id,name\n1,ann\nend"
+    shown = pachy("inspect", "file", "users@master:/all").out
+    assert "Header: 8 B" in " ".join(shown.split())
+    assert "Footer: 3 B" in " ".join(shown.split())
     pachy("put", "footer", "users@master:/all", "")
     assert pachy("get", "file", "users@master:/all/*").out == "id,name\n1,ann\n"
     assert "as text or with -f" in pachy("put", "header", "users@master:/all", fails=True).err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -84,6 +85,19 @@ def test_numbers_go_on_over_puts_and_commits(images, opened):
     images.delete_file("images@master:/d/0000000000000000")
     images.put_split("images@master:/d", "d\n")
     assert images.get_file("images@master:/d/0000000000000003") == b"d\n"
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_writers_at_the_same_time_take_different_numbers(images, opened):
+    if opened:
+        images.start_commit("images@master")
+    texts = ["".join(f"{writer}-{line}\n" for line in range(5)) for writer in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda text: images.put_split("images@master:/d", text), texts))
+    found = b"".join(pieces(images)).decode()
+    assert names(images) == [f"{number:016x}" for number in range(30)]
+    # What one writer put stays together, whoever comes first.
+    assert sorted(found[at : at + 20] for at in range(0, 120, 20)) == texts
 
 
 def test_overwrite_starts_again(images):

@@ -192,7 +192,7 @@ def test_large_files_are_cut_and_trees_have_levels_where_the_spec_says(written) 
 
 def test_roots_hold_nothing_that_the_spec_does_not_name(written) -> None:
     root, _, _ = written
-    named = {"format.json", "nodes", "packs", "commits", "jobs", "deltas"}
+    named = {"format.json", "nodes", "packs", "commits", "refs", "jobs", "deltas"}
     assert {place.relative_to(root).parts[0] for place in root.rglob("*") if place.is_file()} <= named
 
 
