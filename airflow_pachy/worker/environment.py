@@ -22,6 +22,8 @@ def datum_environment(plan: SetPlan, datum: DatumPlan, pfs_path: str) -> dict[st
         path = item.path.strip("/")
         env[item.name] = f"{pfs_path}/{item.name}/{path}" if path else f"{pfs_path}/{item.name}"
         env[f"{item.name}_COMMIT"] = item.commit
+        # What it was called before 1.5.
+        env[f"PACH_{item.name.upper()}_COMMIT_ID"] = item.commit
         if item.captures is not None:
             env.update(_keys(item.name, path, *item.captures))
     env["PACH_JOB_ID"] = plan.job

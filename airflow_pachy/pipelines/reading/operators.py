@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.resources import Resources
     from airflow_pachy.pipelines.spec import PipelineSpec
 
+DEFAULT_IMAGE = "ubuntu:20.04"
+"""What Pachyderm runs code in that names no image."""
+
 _SHARED_MEMORY: tuple[dict[str, Any], ...] = (
     {"op": "add", "path": "/volumes/-", "value": {"name": "dshm", "emptyDir": {"medium": "Memory"}}},
     {"op": "add", "path": "/containers/0/volumeMounts/-", "value": {"name": "dshm", "mountPath": "/dev/shm"}},  # noqa: S108 - the container's
@@ -28,7 +31,7 @@ def operator_arguments(spec: PipelineSpec, *, nodes: int | None = None) -> dict[
         "pipeline": spec.name,
         "input": spec.input.to_spec(),
         "output": spec.output,
-        "image": transform.image,
+        "image": transform.image or DEFAULT_IMAGE,
         "cmds": list(transform.cmd),
         "stdin": list(transform.stdin),
         "env_vars": dict(transform.env),

@@ -27,6 +27,8 @@ def test_a_minimal_spec():
     assert found["input"] == {"pfs": {"repo": "images", "glob": "/*", "name": "images"}}
     assert (found["output"], found["pod"], found["parallelism"]) == ("edges@master", {}, None)
     assert found["container_resources"] is None
+    assert found["image"] == "edges:1"
+    assert arguments(transform={"cmd": ["bash"]})["image"] == "ubuntu:20.04"
     assert not {"incremental", "egress", "service", "spout", "salt", "user"} & found.keys()
 
 

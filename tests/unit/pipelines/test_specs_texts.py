@@ -4,9 +4,12 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_pachy.errors import InvalidSpec
 from airflow_pachy.pipelines import PipelineSpec
+from airflow_pachy.pipelines.reading.json_text import read_json
 from airflow_pachy.pipelines.reading.sources import read_documents
 
 EDGES = {
@@ -192,3 +195,22 @@ def test_arguments_leave_other_files_alone(tmp_path):
 def test_a_missing_jsonnet_says_how_to_get_it(template, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "_jsonnet", None)
     assert "pip install 'airflow-provider-pachy[jsonnet]'" in problem(template)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=3), st.sampled_from([None, 1, "\t"]))
+def test_whatever_json_says_is_read_and_found(documents, indent):
+    text = "\n// next\n".join(json.dumps(one, indent=indent, ensure_ascii=False) for one in documents)
+    read = read_json(text, "any")
+    assert [value for value, _ in read] == documents
+    lines = text.split("\n")
+    for value, marks in read:
+        for name in value:
+            mark = marks[(name,)]
+            assert lines[mark.line - 1][mark.column - 1 :].startswith(json.dumps(name, ensure_ascii=False))

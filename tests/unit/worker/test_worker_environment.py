@@ -18,7 +18,7 @@ def test_inputs_are_named_by_path_and_commit():
     whole = InputPlan("all", "models", "master", "b" * 32, "", "/")
     found = environment(InputPlan("photos", "images", "master", "a" * 32, "", "/2024/a.png"), whole)
     assert found["photos"] == "/pfs/photos/2024/a.png"
-    assert found["photos_COMMIT"] == "a" * 32
+    assert found["photos_COMMIT"] == found["PACH_PHOTOS_COMMIT_ID"] == "a" * 32
     assert found["all"] == "/pfs/all"
     assert (found["A"], found["PACH_JOB_ID"], found["PACH_OUTPUT_COMMIT_ID"]) == ("b", "job1", "o" * 32)
 
