@@ -17,7 +17,7 @@ from airflow_pachy.pfs.lookups import find_branch, find_commit, find_commit_by_i
 from airflow_pachy.pfs.publish import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.root import Root
 
 _STATES = ("finished", "open")
+_PAGE = 100
 _FIRST_SECONDS = 0.05
 _LONGEST_SECONDS = 2.0
 
@@ -96,13 +97,9 @@ def _subscribe(
         begin = find_commit(session, start).id if start is not None else None
         waiting, ordinal = _history(session, branch, row, begin)
     while True:
-        for commit_id in waiting:
-            with root.metadata.reader() as session:
-                found = session.get(Commit, commit_id)
-                info = describe_commit(session, found) if found is not None else None
-            if info is not None and commit_id not in given:
-                pauses.reset()
-                yield info
+        for start_at in range(0, len(waiting), _PAGE):
+            pauses.reset()
+            yield from _described(root, [one for one in waiting[start_at : start_at + _PAGE] if one not in given])
         given.difference_update(waiting)
         minute = int(utc_now().timestamp() // 60)
         if minute != ticked:
@@ -118,13 +115,17 @@ def _subscribe(
         ordinal = moves[-1][0] if moves else ordinal
         if opened is not None and opened not in given and opened not in waiting:
             given.add(opened)
-            with root.metadata.reader() as session:
-                # It may have been dropped just now.
-                found = session.get(Commit, opened)
-                infos = describe_commits(session, [found]) if found is not None else []
-            yield from infos
+            yield from _described(root, [opened])
         if not waiting and not pauses.pause():
             return
+
+
+def _described(root: Root, ids: Sequence[str]) -> list[CommitInfo]:
+    """Commits in this order, without those that were removed just now; one may be there twice."""
+    with root.metadata.reader() as session:
+        rows = session.scalars(select(Commit).where(Commit.id.in_(ids))).all()
+        infos = {info.id: info for info in describe_commits(session, rows)}
+    return [infos[one] for one in ids if one in infos]
 
 
 def _history(session: Session, branch: Address, row: Branch, begin: str | None) -> tuple[list[str], int]:
