@@ -21,7 +21,7 @@ from airflow_pachy.pfs.tree import compile_glob
 from airflow_pachy.pfs.tree.entries import Change, Entry, Put, Remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_pachy.pfs.content import ContentReader, ContentWriter
     from airflow_pachy.pfs.overlay import Overlay
@@ -83,9 +83,9 @@ def now_us() -> int:
 
 @dataclass(frozen=True, slots=True)
 class PutContents:
-    """Set paths to contents that are in the store already."""
+    """Set paths to contents that are in the store already. `entries` may be read more than once."""
 
-    entries: Sequence[Entry]
+    entries: Iterable[Entry]
     optional: bool = False
     blind: bool = False
 
@@ -161,7 +161,7 @@ class CopyPath:
 
     source: str
     target: str
-    entries: Sequence[Entry]
+    entries: Iterable[Entry]
     append: bool
     writer: ContentWriter
     reader: ContentReader
@@ -208,7 +208,7 @@ def is_glob(path: str) -> bool:
     return not _GLOB_CHARACTERS.isdisjoint(path)
 
 
-def require_some(entries: Sequence[Entry], address: str) -> None:
+def require_some(entries: Iterable[Entry], address: str) -> None:
     """Raise `PathNotFound` for a copy of nothing."""
-    if not entries:
+    if next(iter(entries), None) is None:
         raise PathNotFound(f"there is nothing at {address}")

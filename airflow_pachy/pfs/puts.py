@@ -31,6 +31,7 @@ from airflow_pachy.pfs.labels import check_labels
 from airflow_pachy.pfs.lookups import find_commit, find_repo
 from airflow_pachy.pfs.oneshot import BranchBusy, OneShot
 from airflow_pachy.pfs.paths import clean_file_path
+from airflow_pachy.pfs.piles import EntriesBelow
 from airflow_pachy.pfs.publish import see_branch
 from airflow_pachy.pfs.sources import handler_of
 from airflow_pachy.pfs.sources.requests import PARALLEL, Request
@@ -168,15 +169,15 @@ class Puts:
     def copy_file(self, source: Address, target: Address, files: Tree, *, append: bool) -> None:
         """Copy what `files` has at `source` to `target` by reference."""
         origin, path = source.path or "", target.path or ""
-        single = files.get(origin) if origin else None
-        tree_entries = [single] if single is not None else list(files.entries(f"{origin}/" if origin else ""))
-        require_some(tree_entries, str(source))
+        entries = EntriesBelow(files, origin)
+        require_some(entries, str(source))
         self._require_target(target)
-        attributes = [] if single is not None else copied_attributes(files, origin, path, self.root.reader)
-        if len(tree_entries) == 1 and tree_entries[0].path == origin and not path:
+        is_file = bool(origin) and files.get(origin) is not None
+        attributes = [] if is_file else copied_attributes(files, origin, path, self.root.reader)
+        if is_file and not path:
             raise InvalidArgument(f"{source} is a file, so the target needs a file name: {target.commit}:/name")
         with ContentWriter(self.root.store, shared=StoredChunks(self.root.metadata)) as writer:
-            self.apply(target, CopyPath(origin, path, tree_entries, append, writer, self.root.reader, attributes))
+            self.apply(target, CopyPath(origin, path, entries, append, writer, self.root.reader, attributes))
 
     def apply(self, address: Address, edit: Edit, labels: Mapping[str, str] | None = None) -> None:
         """Make an edit in the open commit that the address means, else as a commit of its own on its branch.

@@ -6,6 +6,7 @@ is for whoever can look it up, the hook and the command line, to turn into these
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,16 @@ from airflow_pachy.pfs.address import Address, parse_address
 from airflow_pachy.pfs.edits import CopyPath, PutContents
 from airflow_pachy.pfs.files import Files
 from airflow_pachy.pfs.paths import below, join_path, shown_path
+from airflow_pachy.pfs.piles import EntriesBelow
 from airflow_pachy.pfs.sources.requests import Found, Request, put_many, put_one
-from airflow_pachy.pfs.tree import Directory
-from airflow_pachy.pfs.tree.entries import Entry
+from airflow_pachy.pfs.tree import Directory, File
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_pachy.pfs.content import ContentReader
     from airflow_pachy.pfs.tree import Tree
+    from airflow_pachy.pfs.tree.entries import Entry
 
 FORM = "pfs://repo/branch/path"
 
@@ -56,47 +58,54 @@ def address_of(url: str) -> Address:
 
 def _put_references(request: Request, source: Address) -> None:
     tree = request.puts.files_at(source)
-    entries = _entries(request, Files(tree, str(source.commit), request.puts.root.reader), source)
+    reader = request.puts.root.reader
+    node = _node(request, Files(tree, str(source.commit), reader), source)
     target, origin = request.address.path or "", source.path or ""
-    if request.split is not None:
-        with request.puts.root.reader.open(entries[0].content) as stream:
+    if request.split is not None and isinstance(node, File):
+        with reader.open(node.entry.content) as stream:
             put_one(request, stream)
         return
+    entries = EntriesBelow(tree, origin)
     if request.append:
         with request.puts.new_writer() as writer:
-            edit = CopyPath(origin, target, entries, True, writer, request.puts.root.reader)
-            request.puts.apply(request.address, edit)
+            request.puts.apply(request.address, CopyPath(origin, target, entries, True, writer, reader))
     else:
-        moved = [_moved(entry, join_path(target, below(entry.path, origin))) for entry in entries]
-        request.puts.apply(request.address, PutContents(moved))
-    request.told.add(len(entries), sum(entry.content.size_bytes for entry in entries))
+        request.puts.apply(request.address, PutContents(_Moved(entries, origin, target)))
+    request.told.add(1 if isinstance(node, File) else node.file_count, node.size_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """Entries at their new paths, as those of users."""
+
+    entries: EntriesBelow
+    origin: str
+    target: str
+
+    def __iter__(self) -> Iterator[Entry]:
+        for entry in self.entries:
+            yield replace(entry, path=join_path(self.target, below(entry.path, self.origin)), datum=None)
 
 
 def _put_bytes(request: Request, source: Address, tree: Tree, reader: ContentReader) -> None:
-    entries = _entries(request, Files(tree, str(source.commit), reader), source)
-    if not request.recursive:
-        with reader.open(entries[0].content) as stream:
-            put_one(request, stream, executable=entries[0].executable)
+    node = _node(request, Files(tree, str(source.commit), reader), source)
+    if isinstance(node, File) and not request.recursive:
+        with reader.open(node.entry.content) as stream:
+            put_one(request, stream, executable=node.entry.executable)
         return
-    put_many(request, _found(entries, source.path or "", reader))
+    put_many(request, _found(EntriesBelow(tree, source.path or ""), source.path or "", reader))
 
 
-def _found(entries: list[Entry], origin: str, reader: ContentReader) -> Iterator[Found]:
+def _found(entries: EntriesBelow, origin: str, reader: ContentReader) -> Iterator[Found]:
     for entry in entries:
         name = below(entry.path, origin) or entry.path.rpartition("/")[2]
         yield Found(name, partial(reader.open, entry.content), entry.executable, entry.mtime_us)
 
 
-def _entries(request: Request, files: Files, source: Address) -> list[Entry]:
-    """The file at the source, or with `recursive` the files below it."""
+def _node(request: Request, files: Files, source: Address) -> File | Directory:
+    """What is at the source: a directory only with `recursive`."""
     path = source.path or ""
     node = files.node(path)
-    if not isinstance(node, Directory):
-        return [node.entry]
-    if not request.recursive:
+    if isinstance(node, Directory) and not request.recursive:
         raise InvalidArgument(f"{files.commit}:{shown_path(path, directory=True)} is a directory; put it recursively")
-    return list(files.tree.entries(f"{path}/" if path else ""))
-
-
-def _moved(entry: Entry, path: str) -> Entry:
-    return Entry(path, entry.content, entry.executable, None, entry.mtime_us)
+    return node

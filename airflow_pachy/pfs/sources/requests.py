@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from airflow_pachy.errors import InvalidArgument, PathNotFound
 from airflow_pachy.pfs.edits import CopyPath, PutContents, now_us
 from airflow_pachy.pfs.paths import clean_path, join_path
+from airflow_pachy.pfs.piles import EntryPile
 from airflow_pachy.pfs.tree.entries import Entry
 
 if TYPE_CHECKING:
@@ -87,19 +88,17 @@ def put_many(request: Request, found: Iterable[Found]) -> None:
     """Put files below the request's address, several at a time, in one commit; raises `PathNotFound` without any."""
     target = request.address.path or ""
     with request.puts.new_writer() as writer:
-        entries = list(stored(request, found, writer))
+        root = request.puts.root
+        entries = EntryPile(root.tree(None))
+        for entry in stored(request, found, writer):
+            entries.add(replace(entry, path=join_path(target, entry.path)))
         if not entries:
             raise PathNotFound(f"there is no file below {request.shown}; check the address")
         writer.flush()
-        reader = request.puts.root.reader
         if request.append:
-            request.puts.apply(request.address, CopyPath("", target, entries, True, writer, reader))
-            return
-        moved = [
-            Entry(join_path(target, entry.path), entry.content, entry.executable, None, entry.mtime_us)
-            for entry in entries
-        ]
-        request.puts.apply(request.address, PutContents(moved))
+            request.puts.apply(request.address, CopyPath("", "", entries, True, writer, root.reader))
+        else:
+            request.puts.apply(request.address, PutContents(entries))
 
 
 def stored(request: Request, found: Iterable[Found], writer: ContentWriter) -> Iterator[Entry]:

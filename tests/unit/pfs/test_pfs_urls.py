@@ -175,7 +175,7 @@ def test_nobody_answers(images, pauses):
 def test_what_is_no_source(images, website):
     for url, message in [
         ("/local/file", "is not a URL"),
-        ("gopher://host/file", r"scheme 'gopher'; known are dvc, file, http.*gs, abfs"),
+        ("gopher://host/file", r"scheme 'gopher'; known are dvc, .*file, http.*gs, abfs"),
         ("simplecache://x", "scheme 'simplecache'"),
         (f"{website}/page", "cannot be put recursively: http has no listing"),
         ("s3://", "names no bucket"),
@@ -320,3 +320,11 @@ def test_schemes_of_your_own(images, monkeypatch):
     register("mine", "my_source")
     images.put_url("images@master:/x", "mine://anything")
     assert get(images) == b"mine://anything"
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_long_lists_are_not_held_in_memory(images, cloud, monkeypatch, append):
+    monkeypatch.setattr("airflow_pachy.pfs.piles._KEPT_ENTRIES", 7)
+    images.put_url("images@master:/t", "memory://bucket/in", recursive=True, append=append)
+    assert images.inspect_file("images@master:/t").file_count == 31
+    assert get(images, "/t/29/f") == bytes([29]) * 10
