@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -76,11 +77,12 @@ class KnownChunks:
 
 
 class Told:
-    """Passes on how far a put is. One that is done again, since another writer was faster, is not counted twice."""
+    """Passes on how far a put is, one thread at a time. What is done again, for a faster writer, counts once."""
 
     def __init__(self, progress: Callable[[int, int], None] | None) -> None:
         self._progress = progress
         self._here = self._most = (0, 0)
+        self._lock = threading.Lock()
 
     def begin(self) -> None:
         """A first or another pass over the files begins."""
@@ -90,11 +92,12 @@ class Told:
         """So many more files were read to their end, and bytes were read."""
         if self._progress is None:
             return
-        self._here = (self._here[0] + files, self._here[1] + size_bytes)
-        news = (max(0, self._here[0] - self._most[0]), max(0, self._here[1] - self._most[1]))
-        if any(news):
-            self._most = (self._most[0] + news[0], self._most[1] + news[1])
-            self._progress(*news)
+        with self._lock:
+            self._here = (self._here[0] + files, self._here[1] + size_bytes)
+            news = (max(0, self._here[0] - self._most[0]), max(0, self._here[1] - self._most[1]))
+            if any(news):
+                self._most = (self._most[0] + news[0], self._most[1] + news[1])
+                self._progress(*news)
 
     def reading(self, stream: BinaryIO) -> BinaryIO:
         """The stream, each read of which counts."""

@@ -37,5 +37,7 @@ def test_a_directory_has_a_bar_that_reaches_its_total(pachy, images: Path, tmp_p
     (source / "below").mkdir(parents=True)
     (source / "below" / "large").write_bytes(os.urandom(6 << 20))
     (source / "small").write_bytes(os.urandom(2 << 20))
-    assert "8.0/8.0 MiB" in shown("put", "file", "images@master:/new", "-r", "-f", str(source))
+    bar = shown("put", "file", "images@master:/new", "-r", "-f", str(source))
+    assert "8.0/8.0 MiB" in bar
+    assert "2 files" in bar
     assert "8.0/8.0 MiB" in shown("get", "file", "images@master:/new", "-r", "-o", str(tmp_path / "copy"))

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_pachy.errors import InvalidArgument, PathNotFound
 from airflow_pachy.pfs.headers import Frame, Frames, is_framed
+from airflow_pachy.pfs.overlay import rebase
 from airflow_pachy.pfs.tree import Tree
 from airflow_pachy.pfs.tree.entries import Put
 
@@ -203,6 +204,18 @@ def test_headers_survive_a_squash(people):
     people.put_file("images@master:/x", b"")
     people.squash_commit("images@master^")
     assert people.get_header("images@master:/e") == b"E\n"
+
+
+def test_a_header_is_carried_over_to_a_branch_that_moved(people):
+    base = people.tree("images@master")
+    people.create_branch("images@side", head="images@master")
+    people.put_header("images@side:/e", "E\n")
+    people.put_footer("images@side:/d", "")
+    people.put_file("images@master:/x", b"")
+    tree, both = rebase(base, people.tree("images@side"), people.tree("images@master"))
+    frames = Frames(tree, people.content_reader)
+    assert (frames.of("e"), frames.of("d"), both) == (Frame(b"E\n"), Frame(b"head\n"), [])
+    assert tree.get("x") is not None
 
 
 def test_a_large_piece_is_stored_again_only_where_it_changed(images):
