@@ -11,7 +11,7 @@ from airflow_pachy.errors import AlreadyExists, CommitOpen, InvalidName, TagNotF
 from airflow_pachy.metadata.models import Branch, Tag
 from airflow_pachy.pfs.address import Address, parse_address
 from airflow_pachy.pfs.infos import TagInfo
-from airflow_pachy.pfs.lookups import find_commit, find_repo
+from airflow_pachy.pfs.lookups import find_commit, find_repo, require_data
 from airflow_pachy.pfs.mirror import mirror_again
 from airflow_pachy.pfs.names import check_tag_name, did_you_mean
 from airflow_pachy.pfs.publish import utc_now
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def tag_commit(root: Root, commit: Address, name: str) -> TagInfo:
     """Name a finished commit for good; doing so again changes nothing.
 
-    Raises `AlreadyExists` when the name is another commit's or a branch's, `InvalidName`, `CommitOpen`.
+    Raises `AlreadyExists` when the name is another commit's or a branch's, `InvalidName`, `CommitOpen`,
+    `CommitForgotten`: a tag promises that the data stays.
     """
     check_tag_name(name)
     if parse_address(f"{commit.repo}@{name}").tag != name:
@@ -42,6 +43,7 @@ def _tag(root: Root, commit: Address, name: str) -> Tag:
         row = find_commit(session, commit)
         if row.state != "finished":
             raise CommitOpen(f"commit {row.repo}@{row.id} is {row.state}; only a finished commit can be tagged")
+        require_data(row)
         present = session.get(Tag, (row.repo, name))
         if present is not None and present.commit != row.id:
             raise AlreadyExists(

@@ -152,6 +152,10 @@ class HistoryAgainstModel(RuleBasedStateMachine):
             self.model.commits[commit] = replace(self.model.commits[commit], tag=None)
             return
         self.tags += 1
+        if self.model.commits[commit].forgotten:
+            with pytest.raises(CommitForgotten):
+                self.pfs.tag_commit(f"r@{commit}", f"v1.{self.tags}")
+            return
         self.pfs.tag_commit(f"r@{commit}", f"v1.{self.tags}")
         self.model.commits[commit] = replace(self.model.commits[commit], tag=f"v1.{self.tags}")
 
@@ -206,6 +210,6 @@ class HistoryAgainstModel(RuleBasedStateMachine):
 
 
 HistoryAgainstModel.TestCase.settings = settings(
-    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestHistoryAgainstModel = HistoryAgainstModel.TestCase
