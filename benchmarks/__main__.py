@@ -67,6 +67,11 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, metavar="DIR", help="where local files go; a tmpfs leaves the disk out of it"
     )
+    parser.add_argument(
+        "--after-round",
+        metavar="COMMAND",
+        help="run this when a round's objects are deleted, for stores that free late",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured to FILE")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="pachy-bench-", dir=arguments.work))
@@ -76,6 +81,7 @@ def main() -> None:
     peers = {name for name in sorted(PEERS) if name not in arguments.without and not _is_absent(name)}
     scale = QUICK if arguments.quick else FULL
     scale = replace(scale, runs=arguments.runs or scale.runs)
+    target = replace(target, after_removal=arguments.after_round)
     try:
         use_bytecode(folder / "bytecode")
         measured = _measure(arguments.only or PARTS, target, folder, scale, peers)
@@ -98,15 +104,16 @@ def _measure(
     parts: list[str] | tuple[str, ...], target: Target, folder: Path, scale: Scale, peers: set[str]
 ) -> list[Measurement]:
     measured: list[Measurement] = []
-    place = f"on {target.title}, {os.cpu_count()} cores, medians of {scale.runs}"
+    place = f"on {target.title}, {os.cpu_count()} cores, medians of up to {scale.runs} rounds"
     if {"files", "megabytes", "large"}.intersection(parts):
         measure_files(target, folder, _TINY, runs=1, peers=peers, quiet=True)  # every program's bytecode is made here
     for part, workload in (("files", scale.files), ("megabytes", scale.megabytes)):
         if part in parts:
-            measured += (found := measure_files(target, folder, workload, runs=scale.runs, peers=peers))
+            runs = scale.runs if part == "files" else max(1, scale.runs - 1)
+            measured += (found := measure_files(target, folder, workload, runs=runs, peers=peers))
             print_table(f"{workload.title}, {workload.changed} of them changed, {place}", found)
     if "large" in parts:
-        measured += (found := measure_large(target, folder, scale.large, runs=scale.runs))
+        measured += (found := measure_large(target, folder, scale.large, runs=max(1, scale.runs - 1)))
         print_table(f"A file of {scale.large.size_bytes >> 20:,} MiB and a MiB of it changed, {place}", found)
     if "trees" in parts:
         measured += (found := _measure_trees(target, folder, scale.tree_files))

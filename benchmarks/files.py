@@ -46,8 +46,7 @@ def measure_files(
             measured.append(replace(one, run=run))
             if not quiet:
                 say(one)
-        for system in systems:
-            targets.remove(target, system.name)
+        targets.remove(target, [system.name for system in systems])
         shutil.rmtree(work)
     shutil.rmtree(data)
     return measured
@@ -67,8 +66,7 @@ def measure_large(
             measured.append(replace(one, run=run))
             if not quiet:
                 say(one)
-        for system in (bare, ours):
-            targets.remove(target, system.name)
+        targets.remove(target, [bare.name, ours.name])
         shutil.rmtree(work)
     shutil.rmtree(data)
     return measured

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 HOW_TO_S3 = """AWS_ENDPOINT_URL is not set, so this runs against a local directory: it shows the work, not the requests.
@@ -25,6 +25,7 @@ class Target:
 
     root: str
     endpoint: str | None = None
+    after_removal: str | None = None
 
     def url(self, system: str) -> str:
         """The root for one system."""
@@ -51,13 +52,15 @@ def find_target(work: Path) -> Target:
     return Target(root=f"s3://{bucket}/bench-{secrets.token_hex(4)}", endpoint=endpoint)
 
 
-def remove(target: Target, name: str | None = None) -> None:
-    """Delete what a run, or one system, has left in the store."""
-    root = target.root if name is None else target.url(name)
-    if target.endpoint is not None:
-        _run_here("remove", target.endpoint, root)
-    else:
-        shutil.rmtree(root.removeprefix("file://"), ignore_errors=True)
+def remove(target: Target, names: Iterable[str] | None = None) -> None:
+    """Delete what a run, or some systems, have left in the store."""
+    for root in [target.root] if names is None else map(target.url, names):
+        if target.endpoint is not None:
+            _run_here("remove", target.endpoint, root)
+        else:
+            shutil.rmtree(root.removeprefix("file://"), ignore_errors=True)
+    if target.after_removal:
+        subprocess.run(["/bin/sh", "-c", target.after_removal], check=True, stdout=subprocess.DEVNULL)
 
 
 def _create_bucket(endpoint: str, bucket: str) -> None:

@@ -8,6 +8,7 @@ for `--airflow-conn`: it takes seconds, and the command must also work where Air
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,12 @@ import click
 from airflow_pachy.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_pachy.hooks.settings import PachySettings
     from airflow_pachy.pfs import Pfs
+
+_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ class Session:
     @cached_property
     def pfs(self) -> Pfs:
         """The client; closed when the command ends."""
-        from airflow_pachy.pfs import Pfs
+        with _one_thread_for_algebra():
+            from airflow_pachy.pfs import Pfs
 
         places = self.places
         client = Pfs.open(
@@ -126,6 +130,22 @@ def read_source_options(conn_id: str) -> dict[str, Any]:
         raise InvalidArgument(
             f"Airflow has no connection {conn_id!r}: {error}. List them with `airflow connections list`."
         ) from error
+
+
+@contextmanager
+def _one_thread_for_algebra() -> Iterator[None]:
+    """Import numpy without the threads that it starts for matrices: no command multiplies any, and all would wait.
+
+    What a command starts in turn may want them, so the environment is as it was afterwards.
+    """
+    if _THREADS in os.environ:
+        yield
+        return
+    os.environ[_THREADS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_THREADS]
 
 
 def read_connection(conn_id: str) -> PachySettings:
