@@ -133,7 +133,7 @@ def _options() -> dict[str, Any]:
             "False",
         ),
         "infrastructure_retries": _option(
-            "How often a datum set's pod is replaced after an eviction, a lost node and the like, within one try of its "
+            "How often a datum set's pod is replaced after an eviction, a lost node and so on, within one try of its "
             "task; also the default of the task's own `retries`.",
             "integer",
             "5",

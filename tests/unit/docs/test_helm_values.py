@@ -67,3 +67,14 @@ def test_secrets_hold_placeholders_only() -> None:
     for name in ("connection-secret.yaml", "s3-secret.yaml"):
         for value in documents(name)[0]["stringData"].values():
             assert "EXAMPLE" in value
+
+
+def test_the_network_policy_is_for_the_pods_that_we_make() -> None:
+    from airflow_pachy.pods.names import JOB_LABEL
+
+    policy = documents("network-policy.yaml")[0]
+    assert policy["metadata"]["namespace"] == documents("rbac.yaml")[0]["metadata"]["namespace"]
+    (expression,) = policy["spec"]["podSelector"]["matchExpressions"]
+    assert expression == {"key": JOB_LABEL, "operator": "Exists"}
+    assert policy["spec"]["ingress"] == []
+    assert {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]} == {53, 443}
