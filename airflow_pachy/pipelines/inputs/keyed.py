@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from airflow_pachy.pfs.tree.glob import compile_glob
 from airflow_pachy.pipelines.inputs.combined import CombinedInput
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_pachy.pipelines.inputs.pfs import PfsInput
     from airflow_pachy.pipelines.inputs.sources import DatumInput
 
@@ -62,5 +66,21 @@ def group_key(item: DatumInput) -> str:
 
 def _captured(item: DatumInput, template: str) -> str:
     assert item.captures is not None, f"input {item.name!r} came into a join or group without a template"
-    # A path that the glob listed is one that it matches.
-    return compile_glob(item.captures.glob).capture(item.path, template) or ""
+    return _filler(item.captures.glob, template)(item.path)
+
+
+@lru_cache(maxsize=256)
+def _filler(pattern: str, template: str) -> Callable[[str], str]:
+    """The key of a path. A path that the glob has listed is one that it matches."""
+    glob = compile_glob(pattern)
+    group = re.fullmatch(r"\$(\d+)", template)
+    if group is None or glob.is_root or group[1] == "0":
+        return lambda path: glob.capture(path, template) or ""
+    # Nearly every template is one group, and a join asks for millions of them.
+    fullmatch, number = glob.regex.fullmatch, int(group[1])
+
+    def fill(path: str) -> str:
+        found = fullmatch(path)
+        return (found[number] or "") if found is not None and number <= glob.regex.groups else ""
+
+    return fill
