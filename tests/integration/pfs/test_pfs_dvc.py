@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -213,6 +215,59 @@ def test_damaged_and_missing_data_are_told_and_nothing_is_put(pfs, pets):
     with pytest.raises(PathNotFound, match=r"data/images/a.png .* was it pushed"):
         pfs.put_url("pets@master:/in", f"dvc://{pets}//data/images?rev=v1")
     assert pfs.inspect_repo("pets").branches == ()
+
+
+@pytest.fixture
+def served(made):
+    """The URL of the project's git repository, over HTTP; its DVC remote is on this machine."""
+
+    class GitServer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            path, _, query = self.path.partition("?")
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            environment = {
+                "GIT_PROJECT_ROOT": str(made),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "REQUEST_METHOD": self.command,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "CONTENT_LENGTH": str(len(body)),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            }
+            environment = {**os.environ, **QUIET, **environment}
+            done = subprocess.run(["git", "http-backend"], env=environment, input=body, capture_output=True, check=True)
+            head, _, answer = done.stdout.partition(b"\r\n\r\n")
+            headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
+            self.send_response(int(headers.pop("Status", "200").split()[0]))
+            for name, value in {**headers, "Content-Length": str(len(answer))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_POST = do_GET  # noqa: N815 - the server's name
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), GitServer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/pets/.git"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_git_repository_elsewhere_is_read_like_a_clone(pfs, made, served):
+    pfs.put_url("pets@master:/in", f"dvc+{served}//data/images?rev=v1")
+    assert files(pfs) == FIRST
+    pfs.put_url("pets@master:/in", f"dvc+{served}//data/images")
+    assert files(pfs) == SECOND
+    labels = pfs.inspect_commit("pets@master").labels
+    assert (labels["dvc.repo"], labels["dvc.rev"]) == (served, git(made / "pets", "rev-parse", "v2"))
+    with pytest.raises(InvalidArgument, match="has no revision 'v9'"):
+        pfs.put_url("pets@master:/in", f"dvc+{served}//data/images?rev=v9")
 
 
 @pytest.mark.parametrize(
