@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _REFUSED = {
     "incremental": "datums that were processed before are skipped anyway; for appending use on_collision='append'",
     "service": "run it as a Kubernetes Deployment",
+    "spout": "let a task of a scheduled DAG put the files",
     "do_xcom_push": "what a stage publishes is a commit; its XCom is that of assemble",
     "task_group": "create the operator inside `with TaskGroup(...)`",
 }

@@ -170,7 +170,10 @@ def test_a_field_that_is_not_supported_is_refused_with_advice(field, value, advi
 
 def test_an_unknown_field_is_named_with_what_was_probably_meant():
     refused("unknown field 'datum_trys', did you mean 'datum_tries'?", datum_trys=3)
-    refused("transform.comand: unknown field 'comand', did you mean 'cmd'", transform={"image": "x", "cmd": ["x"], "comand": []})
+    refused(
+        "transform.comand: unknown field 'comand', did you mean 'cmd'",
+        transform={"image": "x", "cmd": ["x"], "comand": []},
+    )
     refused("unknown field 'image' here; there is transform.image", image="x")
     refused("unknown field 'nonsense_x'; known here: ", nonsense_x=3)
 
