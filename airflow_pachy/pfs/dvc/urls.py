@@ -29,12 +29,8 @@ class Place:
 
     @property
     def shown(self) -> str:
-        """The repository without user and password."""
-        scheme, separator, rest = self.repository.partition("://")
-        if not separator:
-            return self.repository
-        host, slash, path = rest.partition("/")
-        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+        """The repository without what may be secret: a password, and over HTTP also the user, which may be a token."""
+        return _public(self.repository)
 
     def __str__(self) -> str:
         return f"{self.shown}//{self.path}" + (f" at {self.rev}" if self.rev else "")
@@ -69,4 +65,6 @@ def parse_url(url: str) -> Place:
 def _public(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+    login, at, server = host.rpartition("@")
+    user = f"{login.partition(':')[0]}{at}" if scheme.endswith("ssh") else ""
+    return f"{scheme}{separator}{user}{server}{slash}{path}"

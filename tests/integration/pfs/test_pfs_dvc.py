@@ -306,7 +306,9 @@ def test_urls_of_every_form_are_read_and_passwords_not_shown():
     assert (place.rev, place.remote) == ("v1.0", "store")
     assert place.shown == "https://example.com/org/pets.git"
     assert "secret" not in str(place)
-    assert parse_url("dvc+ssh://git@example.com/org/pets").repository == "ssh://git@example.com/org/pets"
+    over_ssh = parse_url("dvc+ssh://git@example.com/org/pets")
+    assert over_ssh.repository == over_ssh.shown == "ssh://git@example.com/org/pets"
+    assert parse_url("dvc:///srv/a@b//c").shown == "/srv/a@b"
     with pytest.raises(InvalidArgument) as caught:
         parse_url("dvc+https://ada:secret@example.com/x//y?z=1")
     assert "secret" not in str(caught.value)
