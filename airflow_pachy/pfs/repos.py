@@ -16,6 +16,7 @@ from airflow_pachy.pfs.access import grant_creator, with_roles
 from airflow_pachy.pfs.describe import describe_repos
 from airflow_pachy.pfs.labels import check_labels, has_labels, merged_labels
 from airflow_pachy.pfs.lookups import find_repo
+from airflow_pachy.pfs.mirror import mirror_again, mirror_key
 from airflow_pachy.pfs.names import check_repo_name
 from airflow_pachy.pfs.publish import utc_now
 
@@ -121,9 +122,15 @@ def delete_repo(root: Root, name: str, *, force: bool) -> None:
         for edge in session.scalars(select(BranchProvenance).where(BranchProvenance.upstream_repo == name)):
             touch(session, "branches", edge.repo, edge.branch)
         session.execute(delete(BranchProvenance).where(BranchProvenance.upstream_repo == name))
-        own = select(Commit.id).where(Commit.repo == name).scalar_subquery()
-        session.execute(delete(CommitProvenance).where(CommitProvenance.upstream.in_(own)))
+        own = select(Commit.id).where(Commit.repo == name)
+        removed = session.scalars(own).all()
+        edges = CommitProvenance.upstream.in_(own.scalar_subquery())
+        below = session.scalars(select(CommitProvenance.commit).where(edges).distinct()).all()
+        session.execute(delete(CommitProvenance).where(edges))
         session.delete(row)
+    changed = sorted(set(below).difference(removed))
+    root.metadata.after_commit(lambda: mirror_again(root, changed))
+    root.metadata.after_commit(lambda: root.store.delete([mirror_key(one) for one in removed]))
 
 
 def _dependents(session: Session, name: str) -> list[str]:

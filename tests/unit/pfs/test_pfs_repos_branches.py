@@ -14,8 +14,10 @@ from airflow_pachy.errors import (
     HasDependents,
     InvalidArgument,
     InvalidName,
+    ObjectNotFound,
     RepoNotFound,
 )
+from airflow_pachy.pfs.mirror import read_mirror
 
 
 def test_a_repo_is_created_described_and_listed(pfs):
@@ -82,6 +84,21 @@ def test_a_repo_that_others_derive_from_is_kept_unless_forced(images):
         images.delete_repo("images")
     images.delete_repo("images", force=True)
     assert images.inspect_branch("edges@master").provenance == ()
+
+
+def test_a_deleted_repo_leaves_no_copies_and_those_below_forget_it(images):
+    """Else a database rebuilt from the bucket would have its commits again."""
+    images.put_file("images@master:/a", b"1")
+    first = images.inspect_branch("images@master").head
+    images.create_repo("edges")
+    images.create_branch("edges@master", provenance=["images@master"])
+    images.put_file("edges@master:/a", b"1")
+    below = images.inspect_branch("edges@master").head
+    images.delete_repo("images", force=True)
+    with pytest.raises(ObjectNotFound):
+        read_mirror(images.store, first)
+    assert read_mirror(images.store, below)["provenance"] == []
+    assert images.inspect_commit("edges@master").provenance == ()
 
 
 def test_a_branch_in_a_missing_repo_is_refused(pfs):
