@@ -124,9 +124,8 @@ def list_(
     """List the history of a branch or commit, the newest first."""
     found: Iterable[CommitInfo]
     if line is None:
-        beyond = f"{commit.partition('@')[0]}@{after}" if after is not None and "@" not in after else after
         found = session.pfs.list_commits(
-            commit, after=beyond, limit=limit, reverse=reverse, origin=origin, labels=labels
+            commit, after=after, limit=limit, reverse=reverse, origin=origin, labels=labels
         )
     elif after or reverse or origin or labels:
         raise click.UsageError(
