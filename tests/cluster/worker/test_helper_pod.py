@@ -66,6 +66,7 @@ class Bench:
             credentials_secret=self.cluster.s3_secret,
             s3_endpoint=self.s3_endpoint,
             volume_bytes=1 << 30,
+            kill_grace_seconds=1,
         )
         base = k8s.V1Container(name="base", image=image, command=list(plan.transform.cmd), **details)
         pod = k8s.V1Pod(metadata=k8s.V1ObjectMeta(name=name), spec=k8s.V1PodSpec(containers=[base]))

@@ -11,9 +11,9 @@ import secrets
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_pachy.pfs import Pfs
+from airflow_pachy.pfs.objects import open_store
 from airflow_pachy.pipelines import JobPlan, JobRequest, PipelineSpec, assemble_job, plan_job
 from airflow_pachy.worker.plan import read_plan
 from airflow_pachy.worker.records import DatumResult, read_set_results
@@ -70,7 +71,7 @@ class Job:
         return cluster.core.list_namespaced_pod(cluster.namespace, label_selector=selector).items
 
     def wait_for_pod(self, ready: Callable[[Any], bool]) -> Any:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
             for pod in self.pods():
                 if ready(pod):
@@ -111,8 +112,13 @@ class Stage:
     cluster: Any
     pfs: Pfs
     lines: LinesByTask
-    connection: str = "pachy_default"
     count: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def repo(self, name: str, files: dict[str, bytes]) -> None:
+        self.pfs.create_repo(name)
+        with self.pfs.commit(f"{name}@master") as commit:
+            for path, body in files.items():
+                commit.put_file(path, body)
 
     def job(self, script: str = "", image: str = "busybox:local", **details: Any) -> Job:
         """Plan a job with one set; `details` are fields of the spec, `task` has arguments of the operator."""
@@ -122,7 +128,7 @@ class Stage:
         document = {
             "pipeline": {"name": f"out{number}"},
             "transform": transform,
-            "input": {"pfs": {"repo": "words", "glob": "/*"}},
+            "input": {"pfs": {"repo": details.pop("repo", "words"), "glob": "/*"}},
             "datum_set_spec": {"number": 1000},
             "datum_tries": 1,
             **details,
@@ -137,10 +143,20 @@ class Stage:
         return {one.path: self.pfs.get_file(f"out{number}@master:{one.path}") for one in found if one.type == "file"}
 
     def run_task(self, key: str, arguments: dict[str, Any], try_number: int) -> Ended:
+        with self.lines.of_this_task() as lines:
+            try:
+                self._execute(*self._operator(key, arguments, try_number))
+            except Exception as error:
+                return Ended(error, lines)
+        return Ended(None, lines)
+
+    def _operator(self, key: str, arguments: dict[str, Any], try_number: int) -> tuple[Callable[[], Any], Any]:
+        """What makes the operator of a task, and the task's context."""
         from airflow_pachy.hooks.pfs import PfsHook
         from airflow_pachy.operators.datum_set import DatumSetOperator
         from airflow_pachy.operators.datum_set_pod import DatumSetPodOperator
 
+        arguments = dict(arguments)
         run_id = f"run-{key[5:21]}"
         ti = SimpleNamespace(
             try_number=try_number,
@@ -152,14 +168,25 @@ class Stage:
         )
         context: Any = {"ti": ti, "run_id": run_id, "dag": SimpleNamespace(parent_dag=False)}
         pod = {"poll_interval": 0.5, **arguments.pop("pod", {})}
-        connection = arguments.pop("pfs_conn_id", self.connection)
-        with self.lines.of_this_task() as lines:
-            try:
-                task = DatumSetOperator(task_id="datums", plan_key=key, pfs_conn_id=connection, pod=pod, **arguments)
-                self._execute(lambda: DatumSetPodOperator.of_task(task, PfsHook(connection)), context)
-            except Exception as error:
-                return Ended(error, lines)
-        return Ended(None, lines)
+        connection = arguments.pop("pfs_conn_id", "pachy_default")
+        task = DatumSetOperator(task_id="datums", plan_key=key, pfs_conn_id=connection, pod=pod, **arguments)
+
+        # Airflow's own logger goes past handlers.
+        logged = type("DatumSetPodOperator", (DatumSetPodOperator,), {"log": logging.getLogger("task")})
+
+        def make() -> Any:
+            return logged.of_task(task, PfsHook(connection))
+
+        return make, context
+
+    def start_task(self, key: str, arguments: dict[str, Any], try_number: int = 1) -> Any:
+        """Run a task until it defers, and forget about it; returns its operator."""
+        from airflow.sdk.exceptions import TaskDeferred
+
+        operator, context = self._operator(key, {**arguments, "deferrable": True}, try_number)
+        with pytest.raises(TaskDeferred):
+            operator().run(context)
+        return operator
 
     def _execute(self, operator: Callable[[], Any], context: Any) -> None:
         """Let the task run, and play the triggerer for it when it defers."""
@@ -206,6 +233,12 @@ class LinesByTask(logging.Handler):
     @contextmanager
     def of_this_task(self) -> Iterator[list[str]]:
         lines: list[str] = []
+        for name in ("task", "airflow_pachy.operators.pod_finding"):
+            logger = logging.getLogger(name)
+            logger.disabled = False  # Airflow sets logging up whenever a part of it is imported first
+            logger.setLevel(logging.INFO)
+            if self not in logger.handlers:
+                logger.addHandler(self)
         token = LINES.set(lines)
         yield lines
         LINES.reset(token)
@@ -262,26 +295,38 @@ class Proxy:
         source.close()
 
 
-@pytest.fixture
-def lines() -> Iterator[LinesByTask]:
-    handler = LinesByTask()
-    logging.getLogger().addHandler(handler)
-    logging.getLogger().setLevel(logging.INFO)
-    yield handler
-    logging.getLogger().removeHandler(handler)
+@pytest.fixture(scope="module")
+def lines() -> LinesByTask:
+    return LinesByTask()
 
 
-@pytest.fixture
-def connect(monkeypatch, cluster, helper_image, real_s3, s3_pod_endpoint, tmp_path) -> Callable[..., None]:
+@pytest.fixture(scope="module")
+def environment() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def place(s3_bucket, tmp_path_factory) -> Iterator[dict[str, str]]:
+    """Where this module's data and metadata are: nobody else's."""
+    storage = f"s3://{s3_bucket}/faults/{secrets.token_hex(6)}"
+    yield {"storage": storage, "metadata": f"sqlite:///{tmp_path_factory.mktemp('pachy')}/pachy.db"}
+    store = open_store(storage, s3={"endpoint_url": os.environ["PACHY_TEST_S3_ENDPOINT"]})
+    store.delete([info.key for info in store.list_keys()])
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def connect(environment, cluster, helper_image, place, s3_pod_endpoint) -> Callable[..., None]:
     """Define an Airflow connection to the data; `extra` changes what pods are told."""
     kubernetes = {"conn_type": "kubernetes", "extra": {"kube_config_path": os.environ["KUBECONFIG"]}}
-    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(kubernetes))
+    environment.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(kubernetes))
+    environment.setenv("AIRFLOW__PACHY__KILL_GRACE_SECONDS", "1")
 
-    def connect(name: str = "pachy_default", **extra: Any) -> None:
+    def connect(name: str = "pachy_default", **extra: Any) -> str:
         settings = {
-            "storage": real_s3.url,
-            "metadata": f"sqlite:///{tmp_path}/pachy.db",
-            "endpoint_url": real_s3.s3["endpoint_url"],
+            **place,
+            "endpoint_url": os.environ["PACHY_TEST_S3_ENDPOINT"],
             "worker_endpoint_url": s3_pod_endpoint,
             "namespace": cluster.namespace,
             "worker_secret": cluster.s3_secret,
@@ -294,7 +339,8 @@ def connect(monkeypatch, cluster, helper_image, real_s3, s3_pod_endpoint, tmp_pa
             "password": os.environ["AWS_SECRET_ACCESS_KEY"],
             "extra": settings,
         }
-        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(document))
+        environment.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(document))
+        return name
 
     connect()
     return connect
@@ -303,31 +349,39 @@ def connect(monkeypatch, cluster, helper_image, real_s3, s3_pod_endpoint, tmp_pa
 WORDS = {"/a": b"alpha\n", "/b": b"beta\n", "/c": b"gamma\n", "/d": b"delta\n"}
 
 
-@pytest.fixture
-def stage(connect, cluster, real_s3, lines, tmp_path) -> Iterator[Stage]:
-    with Pfs.open(storage=real_s3.url, metadata=f"sqlite:///{tmp_path}/pachy.db", s3=real_s3.s3) as pfs:
-        pfs.create_repo("words")
-        with pfs.commit("words@master") as commit:
-            for path, body in WORDS.items():
-                commit.put_file(path, body)
-        yield Stage(cluster, pfs, lines)
+@pytest.fixture(scope="module")
+def stage(connect, cluster, place, lines) -> Iterator[Stage]:
+    s3 = {"endpoint_url": os.environ["PACHY_TEST_S3_ENDPOINT"]}
+    with Pfs.open(storage=place["storage"], metadata=place["metadata"], s3=s3) as pfs:
+        stage = Stage(cluster, pfs, lines)
+        stage.repo("words", WORDS)
+        yield stage
 
 
-@pytest.fixture
-def together() -> Callable[..., list[Any]]:
-    """Calls functions at the same time: pods mostly wait."""
-
-    def together(*functions: Callable[[], Any]) -> list[Any]:
-        with ThreadPoolExecutor(len(functions)) as pool:
-            return [future.result() for future in [pool.submit(function) for function in functions]]
-
-    return together
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def proxy(s3_pod_endpoint) -> Iterator[Proxy]:
     """Between pods and the S3 server."""
     there = urlsplit(os.environ["PACHY_TEST_S3_ENDPOINT"])
     proxy = Proxy(urlsplit(s3_pod_endpoint).hostname or "", (there.hostname or "", there.port or 80))
     yield proxy
     proxy.shut()
+
+
+class Scenarios:
+    """Stories that are lived through at the same time, since their pods mostly wait; each is told by its own test."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._running: dict[str, Future[Any]] = {}
+
+    def start(self, name: str, story: Callable[[], Any]) -> None:
+        self._running[name] = self._pool.submit(copy_context().run, story)
+
+    def end_of(self, name: str) -> Any:
+        return self._running[name].result(280)
+
+
+@pytest.fixture(scope="module")
+def scenarios() -> Iterator[Scenarios]:
+    with ThreadPoolExecutor(24) as pool:
+        yield Scenarios(pool)
