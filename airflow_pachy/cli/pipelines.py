@@ -30,6 +30,22 @@ F = TypeVar("F", bound="Callable[..., Any]")
 STDIN = "-"
 
 
+def _with_folders(ctx: click.Context, option: click.Parameter, files: tuple[str, ...]) -> tuple[str, ...]:
+    """The files as given, and of folders those that `load_pipelines` would read."""
+    found: list[str] = []
+    for file in files:
+        if file == STDIN or not Path(file).is_dir():
+            found.append(file)
+            continue
+        from airflow_pachy.pipelines.reading.sources import SUFFIXES
+
+        inside = sorted(str(path) for path in Path(file).rglob("*") if path.suffix in SUFFIXES)
+        if not inside:
+            raise click.BadParameter(f"there are no specs in {file}: no {', '.join(SUFFIXES)}", ctx, option)
+        found += inside
+    return tuple(found)
+
+
 def spec_options(*, required: bool = True) -> Callable[[F], F]:
     """`-f`, `--arg` and `--defaults`: which specs, with which arguments of a template, over which defaults."""
 
@@ -55,7 +71,8 @@ def spec_options(*, required: bool = True) -> Callable[[F], F]:
                 multiple=True,
                 required=required,
                 metavar="FILE",
-                help="A spec file: JSON, YAML or Jsonnet; - for standard input (repeatable).",
+                callback=_with_folders,
+                help="A spec file: JSON, YAML or Jsonnet; a folder of such; - for standard input (repeatable).",
             ),
         ):
             function = option(function)

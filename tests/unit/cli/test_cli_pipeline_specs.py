@@ -51,6 +51,18 @@ def test_several_files_and_standard_input(pachy, edges):
     assert ran.documents[0]["spec"]["input"]["pfs"]["repo"] == "images"
 
 
+def test_a_folder_is_every_spec_in_it(pachy, tmp_path, edges):
+    folder = tmp_path / "specs" / "deeper"
+    folder.mkdir(parents=True)
+    (folder / "b.yaml").write_text(json.dumps({**SPEC, "pipeline": {"name": "b"}}))
+    (folder.parent / "a.json").write_text(json.dumps({**SPEC, "pipeline": {"name": "a"}}))
+    (folder.parent / "README.md").write_text("no spec")
+    ran = pachy("validate", "pipeline", "-f", str(folder.parent), "-f", edges, "--json")
+    assert [document["pipeline"] for document in ran.documents] == ["a", "b", "edges"]
+    (tmp_path / "empty").mkdir()
+    assert "there are no specs in" in pachy("validate", "pipeline", "-f", str(tmp_path / "empty"), fails=True).err
+
+
 def test_templates_and_defaults(pachy, tmp_path, edges):
     template = tmp_path / "t.jsonnet"
     template.write_text("function(name) " + json.dumps(SPEC).replace('"edges"', "name"))
