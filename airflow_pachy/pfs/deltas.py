@@ -43,7 +43,7 @@ def write_delta(store: ObjectStore, commit_id: str, changes: Sequence[Change]) -
     key = f"deltas/{commit_id[:2]}/{commit_id}/{new_ulid()}"
     buffer = io.BytesIO()
     table = pa.Table.from_pylist([_row(change) for change in changes], schema=SCHEMA)
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     store.put(key, buffer.getbuffer(), if_absent=True)
     return key
 

@@ -20,7 +20,7 @@ from airflow_pachy.metadata.changes import KINDS, Key, touched
 from airflow_pachy.pfs.rows import pages, row_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import Table
     from sqlalchemy.orm import Session
@@ -73,9 +73,11 @@ def _typed(table: Table, name: str, value: str) -> Any:
     return int(value) if table.c[name].type.python_type is int else value
 
 
-def record_keys(root: Root) -> Iterator[tuple[str, Key]]:
+def record_keys(root: Root, *, leave_out: Collection[str] = ()) -> Iterator[tuple[str, Key]]:
     """All records that should have a copy. Moves that a commit tells of need none, but may have one."""
     for kind, form in KINDS.items():
+        if kind in leave_out:
+            continue
         columns = tuple(getattr(form.model, name) for name in form.key)
         for row in pages(root, select(*columns), columns):
             yield kind, tuple(str(part) for part in row)

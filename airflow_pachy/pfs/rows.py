@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import tuple_
+from sqlalchemy import and_, or_
 
 from airflow_pachy.metadata.types import UtcDateTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sqlalchemy import Table
+    from sqlalchemy import ColumnElement, Table
     from sqlalchemy.orm import InstrumentedAttribute
 
     from airflow_pachy.pfs.root import Root
@@ -31,8 +31,9 @@ def row_values(table: Table, document: Mapping[str, Any]) -> dict[str, Any]:
     for column in table.columns:
         if column.name in document or column.nullable:
             value = document.get(column.name)
-            is_time = isinstance(column.type, UtcDateTime) and value is not None
-            values[column.name] = datetime.fromisoformat(value) if is_time else value
+            if value is not None and isinstance(column.type, UtcDateTime):
+                value = datetime.fromisoformat(value)
+            values[column.name] = value
     return values
 
 
@@ -46,10 +47,19 @@ def pages(root: Root, query: Any, keys: tuple[InstrumentedAttribute[Any], ...]) 
     while True:
         page = query.order_by(*keys).limit(_PAGE)
         if after is not None:
-            page = page.where(tuple_(*keys) > tuple_(*after))
+            page = page.where(_behind(keys, after))
         with root.metadata.reader() as session:
             rows = session.execute(page).all()
         yield from rows
         if len(rows) < _PAGE:
             return
         after = tuple(rows[-1][: len(keys)])
+
+
+def _behind(keys: tuple[InstrumentedAttribute[Any], ...], last: tuple[Any, ...]) -> ColumnElement[bool]:
+    """Keys that sort after the last one; spelled out, so that each value has its column's type on every backend."""
+    cases = []
+    for place, (key, value) in enumerate(zip(keys, last, strict=True)):
+        same = [other == seen for other, seen in zip(keys[:place], last[:place], strict=True)]
+        cases.append(and_(*same, key > value))
+    return or_(*cases)

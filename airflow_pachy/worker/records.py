@@ -85,7 +85,7 @@ def encode_results(results: Iterable[DatumResult]) -> bytes:
     """Results as the bytes of one Parquet file with the columns of `SCHEMA`."""
     table = pa.Table.from_pylist([_to_row(result) for result in results], schema=SCHEMA)
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue()
 
 

@@ -29,6 +29,7 @@ def encode(table: pa.Table, level: int) -> bytes:
         compression_level=3,
         row_group_size=max(1, table.num_rows),
         write_statistics=False,
+        write_page_checksum=True,
         **options,
     )
     return sink.getvalue()

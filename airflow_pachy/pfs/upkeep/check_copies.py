@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from airflow_pachy.errors import ObjectNotFound
-from airflow_pachy.metadata.models import Commit
+from airflow_pachy.metadata.models import Commit, HeadMove
 from airflow_pachy.pfs import mirror, record_mirrors
-from airflow_pachy.pfs.rows import pages
+from airflow_pachy.pfs.rows import pages, row_document
 from airflow_pachy.pfs.upkeep.clock import store_now
 from airflow_pachy.pfs.upkeep.findings import Finding, Problem
 from airflow_pachy.pfs.upkeep.ledger import Ledger, State
@@ -61,13 +61,31 @@ def _wanted(root: Root) -> Iterator[tuple[str, bytes | None, str]]:
         for one in batch:
             body = mirrors[one].to_json() if one in mirrors else None
             yield mirror.mirror_key(one), body, f"commit {one}"
-    for kind, key in record_mirrors.record_keys(root):
+    for kind, key in record_mirrors.record_keys(root, leave_out={"moves"}):
         with root.metadata.reader() as session:
             document = record_mirrors.record_document(session, kind, key)
-        # A move has a copy only if no commit tells of it.
-        needed = document is not None and kind != "moves"
-        body = record_mirrors.encode_record(document) if needed and document is not None else None
+        body = None if document is None else record_mirrors.encode_record(document)
         yield record_mirrors.record_key(kind, key), body, f"{kind} {' '.join(key)}"
+    yield from _wanted_moves(root)
+
+
+def _wanted_moves(root: Root) -> Iterator[tuple[str, bytes | None, str]]:
+    """A move of a head needs a copy if no commit tells of it."""
+    table = record_mirrors.table_of(HeadMove)
+    keys = (HeadMove.repo, HeadMove.branch, HeadMove.ordinal)
+    told = (
+        (Commit.id == HeadMove.commit)
+        & (Commit.repo == HeadMove.repo)
+        & (Commit.branch == HeadMove.branch)
+        & (Commit.ordinal == HeadMove.ordinal)
+    )
+    query = select(*keys, HeadMove.commit, HeadMove.moved, HeadMove.author, Commit.id.label("told"))
+    for row in pages(root, query.outerjoin(Commit, told), keys):
+        key = (row.repo, row.branch, str(row.ordinal))
+        values = {column.name: getattr(row, column.name) for column in table.columns}
+        document = {"format": record_mirrors.FORMAT, table.name: [row_document(table, values)]}
+        body = None if row.told is not None else record_mirrors.encode_record(document)
+        yield record_mirrors.record_key("moves", key), body, f"move {row.ordinal} of {row.repo}@{row.branch}"
 
 
 def _batches(wanted: Iterator[tuple[str, bytes | None, str]]) -> Iterator[list[tuple[str, bytes | None, str]]]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow.compute as pc
 from sqlalchemy import delete, select
 
@@ -19,6 +20,7 @@ from airflow_pachy.pfs.rows import pages
 from airflow_pachy.pfs.tree import NodeCache, NodeRef
 from airflow_pachy.pfs.tree.nodes import NodeStore
 from airflow_pachy.pfs.tree.rows import entries_of
+from airflow_pachy.pfs.tree.schema import SEGMENT, single
 from airflow_pachy.pfs.upkeep.findings import Finding, Problem
 from airflow_pachy.pfs.upkeep.keepers import all_keepers
 from airflow_pachy.pfs.upkeep.leaves import chunks_of
@@ -134,13 +136,8 @@ class _Walk:
                 yield self._finding(f"pack {chunks.pack} is not there")
             elif size < int((chunks.offsets + chunks.lengths).max()):
                 yield self._finding(f"pack {chunks.pack} was cut short: it has {size} bytes")
-        for entry in entries_of(table):
-            content = entry.content
-            stored = sum(one.length for one in content.segments) if content.segments else len(content.inline or b"")
-            if stored != content.size_bytes:
-                yield self._finding(
-                    f"/{entry.path} has {stored} bytes stored, not {content.size_bytes} (node {ref.object})"
-                )
+        for path, size, stored in _wrong_sizes(table):
+            yield self._finding(f"/{path} has {stored} bytes stored, not {size} (node {ref.object})")
         if self.check.deep:
             yield from self._contents(table)
 
@@ -166,6 +163,18 @@ class _Walk:
             for piece in span.pieces
             if hash_bytes(body[piece.offset - span.offset :][: piece.length]) != piece.purpose[1]
         ]
+
+
+def _wrong_sizes(table: pa.Table) -> Iterator[tuple[str, int, int]]:
+    """Paths, sizes and stored bytes of files whose contents are not as long as they should be."""
+    sizes = table["size"].to_numpy()
+    inline: Any = pc.fill_null(pc.binary_length(table["inline"]), 0)
+    stored = inline.to_numpy().astype(np.int64)
+    segments = single(table["segments"])
+    lengths: Any = pc.struct_field(pc.list_flatten(segments), SEGMENT.get_field_index("length"))
+    np.add.at(stored, pc.list_parent_indices(segments).to_numpy(), lengths.to_numpy(zero_copy_only=False))
+    for place in np.flatnonzero(stored != sizes):
+        yield table["path"][int(place)].as_py(), int(sizes[place]), int(stored[place])
 
 
 def _counts(node: Node) -> tuple[int, int]:

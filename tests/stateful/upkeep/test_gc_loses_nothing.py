@@ -123,6 +123,9 @@ class GcLosesNothing(RuleBasedStateMachine):
 
     @rule(action=ACTIONS, interruptions=INTERRUPTIONS, fault=FAULTS)
     def happens(self, action, interruptions, fault):
+        self.interrupted(action, interruptions, fault)
+
+    def interrupted(self, action, interruptions, fault):
         self.store.calls, self.lasting = 0, timedelta(0)
         self.store.coming = {place: lambda one=one: self.act(one, within=True) for place, one in interruptions}
         if fault is not None:
@@ -133,10 +136,10 @@ class GcLosesNothing(RuleBasedStateMachine):
         self.store.coming = {}
         self.restart()
 
-    @rule(source=REPOS, target=REPOS, place=st.integers(0, 4))
-    def a_copy_is_overtaken(self, source, target, place):
+    @rule(source=REPOS, goal=REPOS, place=st.integers(0, 4))
+    def a_copy_is_overtaken(self, source, goal, place):
         self.do_days(self.pfs, 4, within=False)
-        self.happens(("copy", source, target), [(place, ("lose", source))], None)
+        self.interrupted(("copy", source, goal), [(place, ("lose", source))], None)
 
     def act(self, action, within=False):
         """Do it as a process of its own; what goes wrong must leave everything as it was."""
