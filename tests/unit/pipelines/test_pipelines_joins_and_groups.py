@@ -1,10 +1,14 @@
 """Joins and groups: fifty files foo0 to foo49, matched in every way."""
 
+import itertools
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_pachy.errors import InvalidSpec
 from airflow_pachy.pipelines import PipelineSpec, list_datums
-from airflow_pachy.pipelines.inputs import GroupInput, JoinInput
+from airflow_pachy.pipelines.inputs import Captures, DatumInput, GroupInput, Input, JoinInput, PfsInput
 from airflow_pachy.pipelines.inputs.spilling import sorted_by_key
 from airflow_pachy.worker.plan import read_plan
 
@@ -246,3 +250,62 @@ def test_a_changed_file_runs_its_group_again(bench):
     bench.put(b1=b"changed")
     done = bench.run()
     assert (done.datums_processed, done.datums_skipped) == (1, 1)
+
+
+class Listed(Input):
+    """An input that lists what it is told to: paths `key.number`."""
+
+    name: str
+    keys: tuple[str, ...]
+    outer: bool = False
+
+    @property
+    def may_repeat(self):
+        return False
+
+    def leaves(self):
+        yield PfsInput(repo="r", name=self.name, glob="/(*).*", join_on="$1", group_by="$1", outer_join=self.outer)
+
+    def datums(self, sources):
+        captures = Captures("/(*).*", "$1", "$1")
+        for number, key in enumerate(self.keys):
+            path = f"{key}.{number}"
+            yield (DatumInput(self.name, "r", "master", "c", path, b"", captures=captures),)
+
+    def to_spec(self):
+        return {}
+
+    def check_names(self):
+        pass
+
+
+MEMBERS = st.lists(st.tuples(st.lists(st.sampled_from("abcd"), max_size=6), st.booleans()), min_size=1, max_size=3).map(
+    lambda found: [Listed(name=f"m{n}", keys=tuple(keys), outer=outer) for n, (keys, outer) in enumerate(found)]
+)
+
+
+def files_of(member, key):
+    return [f"{member.name}:{key}.{number}" for number, one in enumerate(member.keys) if one == key]
+
+
+def names(rows):
+    return sorted([f"{item.name}:{item.path}" for item in row] for row in rows)
+
+
+@given(MEMBERS)
+def test_a_join_is_what_its_definition_says(members):
+    expected = []
+    for key in "abcd":
+        columns = [files_of(member, key) for member in members]
+        if not all(columns):
+            columns = [column for column, member in zip(columns, members, strict=True) if column and member.outer]
+        if columns:
+            expected += [list(row) for row in itertools.product(*columns)]
+    assert names(JoinInput.model_validate(members).datums(None)) == sorted(expected)
+
+
+@given(MEMBERS)
+def test_a_group_is_what_its_definition_says(members):
+    groups = [[file for member in members for file in files_of(member, key)] for key in "abcd"]
+    found = [[f"{item.name}:{item.path}" for item in row] for row in GroupInput.model_validate(members).datums(None)]
+    assert found == [group for group in groups if group]
