@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import datums_cluster
 from benchmarks import target as targets
+from benchmarks.datums import measure_datums
 from benchmarks.dvc import Dvc
 from benchmarks.files import measure_files, measure_large, say
 from benchmarks.measure import Measurement, run_module, use_bytecode
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.target import Target
 
 TREE_OPERATIONS = ("build", "commit of 10", "list a directory", "diff neighbours", "glob /*/*.json")
-PARTS = ("files", "megabytes", "large", "trees", "history")
+PARTS = ("files", "megabytes", "large", "trees", "history", "datums", "cluster")
 PEERS = {"dvc": Dvc.why_not, "restic": Restic.why_not}
 
 
@@ -36,6 +38,8 @@ class Scale:
     tree_files: int
     commits: int
     runs: int
+    datums: int
+    pod_datums: int
 
 
 FULL = Scale(
@@ -45,6 +49,8 @@ FULL = Scale(
     tree_files=1_000_000,
     commits=10_001,
     runs=3,
+    datums=1_000_000,
+    pod_datums=1_000,
 )
 QUICK = Scale(
     files=Workload(files=2_000, size_bytes=4 << 10, changed=20),
@@ -53,6 +59,8 @@ QUICK = Scale(
     tree_files=50_000,
     commits=101,
     runs=1,
+    datums=10_000,
+    pod_datums=100,
 )
 _TINY = Workload(files=4, size_bytes=4 << 10, changed=1)
 
@@ -121,6 +129,15 @@ def _measure(
     if "history" in parts:
         measured += (found := _measure_history(folder, scale.commits))
         print_table("A long history, one commit each, store in memory", found)
+    if "datums" in parts:
+        measured += (found := measure_datums(target, folder, scale.datums))
+        print_table(f"A job of {scale.datums:,} datums on {target.title}, {os.cpu_count()} cores", found)
+    if "cluster" in parts:
+        if reason := datums_cluster.why_not(target):
+            print(f"{reason}.")
+            return measured
+        measured += (found := datums_cluster.measure_cluster(target, folder, scale.pod_datums))
+        print_table(f"{scale.pod_datums:,} datums of 10 ms in pods, {datums_cluster.PODS} at a time", found)
     return measured
 
 

@@ -109,7 +109,7 @@ def _find(pfs: Pfs, job: str, datum: str) -> JobDatum:
 
     if len(datum) == _ID_LENGTH:
         return inspect_job_datum(pfs, job, datum)
-    found = [one for one in list_job_datums(pfs, job) if one.id.startswith(datum)]
+    found = list(list_job_datums(pfs, job, prefix=datum))
     if len(found) == 1:
         return found[0]
     if found:

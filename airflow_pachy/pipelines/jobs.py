@@ -5,7 +5,7 @@ Every list is paged by key, so a pipeline's ten-thousandth job is found as fast 
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, or_, select
@@ -43,6 +43,8 @@ __all__ = [
 ]
 
 _PAGE = 200
+# Sorts after every key of a datum that is not done, and before every datum id.
+_BEFORE_IDS = "/"
 _STATES = ("pending", "success", "skipped", "failed", "recovered")
 
 
@@ -132,18 +134,24 @@ def list_job_datums(
     state: JobDatumState | None = None,
     after: str | None = None,
     limit: int | None = None,
+    *,
+    prefix: str = "",
 ) -> Iterator[JobDatum]:
     """The datums of a job: those not done first, then the others by id; `after` is the `cursor` of the last one seen.
 
+    Only those whose id begins with `prefix`; a page costs what is on it, however many datums there are.
     Raises `JobNotFound`, `InvalidArgument` for an unknown state.
     """
     if state is not None and state not in _STATES:
         raise InvalidArgument(f"datums have no state {state!r}; they are {', '.join(_STATES)}")
     with pfs.metadata.reader() as session:
         tree = open_tree(pfs, find_job(session, job_id).datums)
-    unfinished = state in ("pending", "failed", "recovered")
-    start = max(after or "", "/") if state in ("success", "skipped") else after
-    datums = (_describe(entry, job_id) for entry in tree.entries(UNFINISHED if unfinished else "", after=start))
+    wanted = []
+    if state not in ("success", "skipped"):
+        wanted.append(tree.entries(UNFINISHED + prefix, after=after))
+    if state not in ("pending", "failed", "recovered"):
+        wanted.append(tree.entries(prefix, after=max(after or "", _BEFORE_IDS)))
+    datums = (_describe(entry, job_id) for entry in chain.from_iterable(wanted))
     return islice((one for one in datums if state is None or one.state == state), limit)
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from airflow_pachy.errors import InvalidSpec, JobFailed
 from airflow_pachy.metadata.models import Job
-from airflow_pachy.pipelines import assemble_job, inspect_job
+from airflow_pachy.pipelines import assemble_job, inspect_job, list_job_datums
+from airflow_pachy.testing.pipelines import CodeFailed
 from airflow_pachy.worker.plan import read_plan
 
 
@@ -69,3 +70,30 @@ def test_lazy_inputs_do_not_come_in_batches(bench):
     bench.document["input"]["pfs"]["lazy"] = True
     with pytest.raises(InvalidSpec, match=r"'images' is lazy.*batches"):
         bench.spec()
+
+
+def test_datums_are_found_by_the_beginning_of_their_ids_failed_ones_first(bench):
+    bench.put(**{f"f{number:02d}": b"%d" % number for number in range(40)})
+    plan = bench.plan()
+
+    def fail_some(inputs):
+        ((path, content),) = inputs["images"].items()
+        if path.endswith("7"):
+            raise CodeFailed("bad")
+        return {path: content}
+
+    bench.process(plan, fail_some)
+    with pytest.raises(JobFailed):
+        assemble_job(bench.pfs, plan.job_id)
+    everything = list(list_job_datums(bench.pfs, plan.job_id))
+    assert [one.state for one in everything] == ["failed"] * 4 + ["success"] * 36
+    for digit in "0123456789abcdef":
+        wanted = [one for one in everything if one.id.startswith(digit)]
+        assert list(list_job_datums(bench.pfs, plan.job_id, prefix=digit)) == wanted
+    paged, after = [], None
+    while page := list(list_job_datums(bench.pfs, plan.job_id, after=after, limit=7)):
+        paged += page
+        after = page[-1].cursor
+    assert paged == everything
+    failed = list(list_job_datums(bench.pfs, plan.job_id, state="failed", after=everything[1].cursor))
+    assert failed == everything[2:4]
