@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, select
 
-from airflow_pachy.errors import Conflict
+from airflow_pachy.errors import Conflict, StoreUnavailable
 from airflow_pachy.metadata import Metadata
 from airflow_pachy.metadata.models import (
     Branch,
@@ -26,9 +26,10 @@ from airflow_pachy.metadata.models import (
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pfs.content import ContentReader
 from airflow_pachy.pfs.format import ensure_format
-from airflow_pachy.pfs.mirror import CommitMirror, read_mirror, write_mirror
+from airflow_pachy.pfs.mirror import CommitMirror, mirror_key, read_mirror, write_mirror
 from airflow_pachy.pfs.objects.memory import MemoryStore
 from airflow_pachy.pfs.root import Root
+from airflow_pachy.testing.faulty_store import Fault
 
 TABLES = (Repo, Branch, BranchProvenance, Commit, CommitProvenance, Tag, HeadMove, Pipeline, Job, JobInput, Grant)
 # What only the process that wrote a commit needs.
@@ -122,9 +123,12 @@ def test_a_commit_that_lost_its_race_stays_out(pfs, tmp_path):
 def test_a_repo_made_anew_does_not_get_its_old_commits_back(pfs, tmp_path):
     pfs.create_repo("r")
     pfs.put_file("r@master:/old", b"1")
+    left = mirror_key(pfs.inspect_commit("r@master").id)
+    body = pfs.store.get(left)
     pfs.delete_repo("r")
     pfs.create_repo("r")
     pfs.put_file("r@master:/new", b"2")
+    pfs.store.put(left, body)  # as whoever deleted the repo leaves it, when killed
     before = rows(pfs.metadata)
     fresh, problems = rebuilt(pfs, tmp_path)
     assert rows(fresh.metadata) == before
@@ -173,3 +177,42 @@ def test_a_history_of_ten_thousand_commits(tmp_path):
     assert fresh.inspect_commit("r@master~9999").id == first.id
     fresh.metadata.close()
     metadata.close()
+
+
+def test_putting_files_into_a_branch_writes_one_copy_and_no_more(pfs, world):
+    pfs.create_repo("r")
+    pfs.put_file("r@master:/a", b"1")
+    refs, before = world.keys("refs/"), set(world.keys())
+    world.interrupt({})
+    pfs.put_file("r@master:/a", b"2")
+    assert world.keys("refs/") == refs
+    assert sorted(key.partition("/")[0] for key in set(world.keys()) - before) == ["commits", "nodes"]
+
+
+def test_copies_follow_their_records(pfs, world):
+    pfs.create_repo("r")
+    pfs.create_repo("s")
+    pfs.put_file("r@master:/a", b"1")
+    pfs.create_branch("s@b", provenance=["r@master"])
+    pfs.create_branch("r@dev", head="r@master")
+    assert world.keys("refs/") == [
+        "refs/branches/r/dev.json",
+        "refs/branches/r/master.json",
+        "refs/branches/s/b.json",
+        "refs/moves/r/dev/1.json",
+        "refs/repos/r.json",
+        "refs/repos/s.json",
+    ]
+    pfs.delete_branch("r@dev")
+    pfs.delete_repo("r", force=True)
+    assert world.keys("refs/") == ["refs/branches/s/b.json", "refs/repos/s.json"]
+    assert json.loads(world.aged.get("refs/branches/s/b.json"))["pachy_branch_provenance"] == []
+
+
+def test_a_store_that_fails_keeps_the_record_from_being_made(pfs, world):
+    world.faulty.faults = [Fault("put", "unavailable", 0, "refs/")]
+    with pytest.raises(StoreUnavailable):
+        pfs.create_repo("r")
+    world.recover()
+    assert list(pfs.list_repos()) == []
+    pfs.create_repo("r")
