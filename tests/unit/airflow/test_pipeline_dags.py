@@ -58,6 +58,36 @@ def test_a_pinned_input_starts_nothing():
     assert pipeline_dag(pinned).schedule is None
 
 
+def test_an_input_may_be_kept_from_starting_the_dag():
+    quiet = {"pfs": {"repo": "settings", "glob": "/", "trigger": False}}
+    spec = {**EDGES, "input": {"cross": [EDGES["input"], quiet]}}
+    assert pipeline_dag(spec).timetable.asset_condition.uri == "pfs://images/master"
+    assert pipeline_dag({**EDGES, "input": quiet}).schedule is None
+
+
+def test_an_input_with_a_trigger_waits_for_its_own_branch():
+    triggered = {"pfs": {"repo": "images", "glob": "/*", "trigger": {"commits": 10}}}
+    dag = pipeline_dag({**EDGES, "input": triggered})
+    assert dag.timetable.asset_condition.uri == "pfs://images/edges-trigger-1"
+
+
+def test_what_a_spec_says_of_pods_reaches_the_datums():
+    spec = {
+        **EDGES,
+        "tolerations": [{"key": "gpu", "operator": "EXISTS"}],
+        "metadata": {"labels": {"team": "vision"}},
+        "pod_patch": '[{"op": "add", "path": "/hostNetwork", "value": true}]',
+        "sidecar_resource_limits": {"memory": "2Gi"},
+    }
+    pod = pipeline_dag(spec).get_task("edges.datums").partial_kwargs["pod"]
+    assert pod == {
+        "labels": {"team": "vision"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "pod_patch": [{"op": "add", "path": "/hostNetwork", "value": True}],
+        "helper_resources": {"limits": {"memory": "2Gi"}},
+    }
+
+
 def test_dag_and_stage_arguments_are_passed_on():
     dag = pipeline_dag(EDGES, dag_id="mine", stage={"runner": "local", "retries": 1}, schedule="@daily", tags=["x"])
     assert (dag.dag_id, dag.tags) == ("mine", {"x"})
