@@ -27,7 +27,7 @@ from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailExce
 from airflow_pachy.operators.datum_set import conclude
 from airflow_pachy.operators.failures import short_errors
 from airflow_pachy.operators.pod_arguments import pod_arguments, pod_changes, pod_request, wanted_shape
-from airflow_pachy.operators.pod_finding import create_or_adopt, delete, find_running, read
+from airflow_pachy.operators.pod_finding import PodInvalid, create_or_adopt, delete, find_running, read
 from airflow_pachy.operators.pod_logs import follow_logs, log_helper, write_logs
 from airflow_pachy.operators.report import SetReport, read_report
 from airflow_pachy.pods.names import ATTEMPT_ANNOTATION, PREFIX, SetName
@@ -158,10 +158,9 @@ class DatumSetPodOperator(KubernetesPodOperator):
         request = self.build_pod_request_obj(context)
         self.pod_request_obj = request
         self._call("on_pod_manifest_created", pod_request=request, context=context)
-        created = create_or_adopt(self.client, request)
-        if self.sidecar and lost_its_sidecar(request, created):
+        created = self._with_sidecar(request) if self.sidecar else create_or_adopt(self.client, request)
+        if created is None:
             self.log.warning("This cluster has no native sidecars: making a classic pod instead of %s", self.name)
-            delete(self.client, created.metadata.name, created.metadata.namespace, grace_seconds=0)
             self.sidecar = False
             request = self.build_pod_request_obj(context)
             request.metadata.name = f"{request.metadata.name}-c"
@@ -169,6 +168,19 @@ class DatumSetPodOperator(KubernetesPodOperator):
             created = create_or_adopt(self.client, request)
         self._call("on_pod_creation", pod=created, context=context)
         return created
+
+    def _with_sidecar(self, request: k8s.V1Pod) -> k8s.V1Pod | None:
+        """The pod, None when the API server refuses native sidecars, or makes ordinary init containers of them."""
+        try:
+            created = create_or_adopt(self.client, request)
+        except PodInvalid as error:
+            if "initContainers" not in str(error):
+                raise
+            return None
+        if not lost_its_sidecar(request, created):
+            return created
+        delete(self.client, created.metadata.name, created.metadata.namespace, grace_seconds=0)
+        return None
 
     # Waiting
 

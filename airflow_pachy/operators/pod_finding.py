@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
     from kubernetes.client import models as k8s
 
-NOT_FOUND, CONFLICT = 404, 409
+NOT_FOUND, CONFLICT, INVALID = 404, 409, 422
 DELETION_PATIENCE_SECONDS = 90
 """A deleted pod keeps its name for its grace period and some seconds more."""
 
 log = logging.getLogger(__name__)
+
+
+class PodInvalid(AirflowFailException):
+    """The API server does not accept this pod, today or tomorrow."""
 
 
 def read(client: CoreV1Api, name: str, namespace: str) -> k8s.V1Pod | None:
@@ -39,7 +43,7 @@ def read(client: CoreV1Api, name: str, namespace: str) -> k8s.V1Pod | None:
 def create_or_adopt(client: CoreV1Api, request: k8s.V1Pod) -> k8s.V1Pod:
     """Create the pod, or take the one of its name, if it is for the same set plan.
 
-    Raises `AirflowFailException` when the name is another's, `AirflowException` for what may pass.
+    Raises `PodInvalid`, `AirflowFailException` when the name is another's, `AirflowException` for what may pass.
     """
     name, namespace = request.metadata.name, request.metadata.namespace
     deadline = time.monotonic() + DELETION_PATIENCE_SECONDS
@@ -47,8 +51,10 @@ def create_or_adopt(client: CoreV1Api, request: k8s.V1Pod) -> k8s.V1Pod:
         try:
             created = client.create_namespaced_pod(namespace, request)
         except ApiException as error:
+            # The body names the field or the quota that is at fault.
+            if error.status == INVALID:
+                raise PodInvalid(f"pod {name} is not valid: {error.body}") from error
             if error.status != CONFLICT:
-                # The body names the field or the quota that is at fault.
                 raise AirflowException(f"pod {name} cannot be created ({said(error)}): {error.body}") from error
         else:
             log.info("Created pod %s in namespace %s", name, namespace)

@@ -1,8 +1,9 @@
 """Which shape a pod may have: the helper as an ordinary second container, or as a native sidecar.
 
 A native sidecar (an init container with restartPolicy Always) is up before the user's container starts, and is told to
-end after it. An API server that does not know the field drops it without a word, and the pod would wait
-for ever for an init container that never ends: so what was created is looked at, not only the version.
+end after it. An API server that does not know the field refuses the probe that goes with it, or, without one, drops the
+field without a word, and the pod would wait for ever for an init container that never ends: so what was created is
+looked at, not only the version.
 """
 
 from __future__ import annotations

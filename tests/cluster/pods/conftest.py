@@ -219,6 +219,7 @@ async def _fire(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
     raise AssertionError("the trigger ended without an event")
 
 
+LOGGERS = ("task", "airflow_pachy.operators.pod_finding")
 LINES: ContextVar[list[str] | None] = ContextVar("lines", default=None)
 
 
@@ -233,7 +234,7 @@ class LinesByTask(logging.Handler):
     @contextmanager
     def of_this_task(self) -> Iterator[list[str]]:
         lines: list[str] = []
-        for name in ("task", "airflow_pachy.operators.pod_finding"):
+        for name in LOGGERS:
             logger = logging.getLogger(name)
             logger.disabled = False  # Airflow sets logging up whenever a part of it is imported first
             logger.setLevel(logging.INFO)
@@ -296,8 +297,11 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def lines() -> LinesByTask:
-    return LinesByTask()
+def lines() -> Iterator[LinesByTask]:
+    handler = LinesByTask()
+    yield handler
+    for name in LOGGERS:
+        logging.getLogger(name).removeHandler(handler)
 
 
 @pytest.fixture(scope="module")
