@@ -50,9 +50,17 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str) -> timedel
 )
 @click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="Commits of each branch that keep data.")
 @click.option("--keep-days", type=click.IntRange(min=0), metavar="N", help="Days for which commits keep data.")
+@click.option("--force", is_flag=True, help="Also if the bucket has copies of what the database does not know.")
 @json_option
 def gc(
-    session: Session, *, delete_: bool, grace: timedelta, keep_last: int | None, keep_days: int | None, as_json: bool
+    session: Session,
+    *,
+    delete_: bool,
+    grace: timedelta,
+    keep_last: int | None,
+    keep_days: int | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Delete objects in the bucket that nothing needs any more.
 
@@ -62,7 +70,12 @@ def gc(
     """
     with _progress() as progress:
         report = session.pfs.gc(
-            dry_run=not delete_, grace=grace, keep_last=keep_last, keep_days=keep_days, progress=progress
+            dry_run=not delete_,
+            grace=grace,
+            keep_last=keep_last,
+            keep_days=keep_days,
+            force=force,
+            progress=progress,
         )
     if as_json:
         print_json(report)

@@ -31,14 +31,17 @@ class UpkeepVerbs(Client):
         keep_days: int | None = None,
         max_age: timedelta = timedelta(days=3),
         keepers: Sequence[Keeper] = (),
+        force: bool = False,
         progress: Progress | None = None,
     ) -> GcReport:
         """Delete objects that nothing needs any more; by default only tell which.
 
         `grace` is the longest that any writer may take from its first look at the data until it publishes, and how long
         removed data stays. `keep_last` and `keep_days` are the retention of repos that have none of their own; open
-        commits without a write for `max_age` are given up. `progress(phase, done)` hears of objects. Raises `Corrupt`,
-        having deleted nothing, if anything needed cannot be read.
+        commits without a write for `max_age` are given up. `progress(phase, done)` hears of objects.
+
+        Deletes nothing and raises `Corrupt` if anything needed cannot be read, and `Conflict`, unless `force`, if the
+        bucket knows of repos or commits that the database does not: then it is not the database of this bucket.
         """
         from airflow_pachy.pfs.upkeep.gc import Collection
         from airflow_pachy.pfs.upkeep.marking import silent
@@ -51,6 +54,7 @@ class UpkeepVerbs(Client):
             max_age=max_age,
             retention=Retention(keep_last, keep_days),
             keepers=keepers,
+            force=force,
             progress=progress or silent,
         ).run()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,9 @@ from airflow_pachy.errors import ObjectNotFound
 from airflow_pachy.metadata.models import Commit, HeadMove
 from airflow_pachy.pfs import mirror, record_mirrors
 from airflow_pachy.pfs.rows import pages, row_document
+from airflow_pachy.pfs.upkeep.belonging import strangers
 from airflow_pachy.pfs.upkeep.clock import store_now
 from airflow_pachy.pfs.upkeep.findings import Finding, Problem
-from airflow_pachy.pfs.upkeep.ledger import Ledger, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,28 +27,25 @@ if TYPE_CHECKING:
 
 _BATCH = 500
 _READS = 16
-# Copies are written before what they describe; a younger one may belong to a transaction that is under way.
-_SETTLED = timedelta(days=1)
 
 
 def check_copies(root: Root, progress: Progress) -> Iterator[Finding]:
-    """Copies that are missing, differ, or belong to nothing."""
+    """Copies that are missing, differ, or tell of more than the database knows."""
     now = store_now(root.store)
-    with Ledger() as ledger, ThreadPoolExecutor(_READS, thread_name_prefix="copies") as pool:
+    with ThreadPoolExecutor(_READS, thread_name_prefix="copies") as pool:
         for batch in _batches(_wanted(root)):
             bodies = pool.map(partial(_read, root.store), [key for key, _, _ in batch])
             progress("compare", len(batch))
             for (key, wanted, what), body in zip(batch, bodies, strict=True):
-                ledger.mark(key, State.LIVE, what)
                 if wanted is not None and not _same(body, wanted):
                     state = "has no copy in the bucket" if body is None else "differs from its copy in the bucket"
                     problem = Problem(f"{what} {state}", key, "--fix writes it")
                     yield Finding(problem, partial(root.store.put, key, wanted))
-        for prefix in (mirror.PREFIX, record_mirrors.PREFIX):
-            for info in root.store.list_keys(prefix):
-                if ledger.state(info.key) is None and info.modified < now - _SETTLED:
-                    problem = Problem("it is the copy of nothing that is in the database", info.key, "--fix deletes it")
-                    yield Finding(problem, partial(root.store.delete, [info.key]))
+    for what, key in strangers(root, now):
+        advice = (
+            "if this is not the right database, or an old backup, rebuild it with --rebuild; else delete the object"
+        )
+        yield Finding(Problem(f"it is the copy of {what}", key, advice))
 
 
 def _wanted(root: Root) -> Iterator[tuple[str, bytes | None, str]]:

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete
 
-from airflow_pachy.errors import InvalidArgument
+from airflow_pachy.errors import Conflict, InvalidArgument
 from airflow_pachy.metadata.models import RemovedTree
 from airflow_pachy.pfs.objects import new_ulid
 from airflow_pachy.pfs.upkeep import sweeping
+from airflow_pachy.pfs.upkeep.belonging import strangers
 from airflow_pachy.pfs.upkeep.clock import store_now
 from airflow_pachy.pfs.upkeep.expiry import expire_commits, idle_commits
 from airflow_pachy.pfs.upkeep.keepers import all_keepers, require_claimed
@@ -47,7 +48,7 @@ MAX_AGE = timedelta(days=3)
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One run. `max_age` is how long an open commit may go without a write."""
+    """One run. `max_age` is how long an open commit may go without a write; `force` trusts the database."""
 
     root: Root
     dry_run: bool = True
@@ -55,6 +56,7 @@ class Collection:
     max_age: timedelta = MAX_AGE
     retention: Retention = field(default_factory=Retention)
     keepers: Sequence[Keeper] = ()
+    force: bool = False
     progress: Progress = silent
 
     def __post_init__(self) -> None:
@@ -62,11 +64,17 @@ class Collection:
             raise InvalidArgument(f"grace ({self.grace}) and max_age ({self.max_age}) must not be negative")
 
     def run(self) -> GcReport:
-        """Collect. Raises `Corrupt`, having deleted nothing, when something that is needed cannot be read."""
+        """Collect.
+
+        Deletes nothing and raises `Corrupt` when something that is needed cannot be read, `Conflict` when the database
+        cannot be the one of this bucket.
+        """
         root, keepers = self.root, all_keepers(self.keepers)
         with root.metadata.reader() as session:
             require_claimed(session, keepers)
         now = store_now(root.store)
+        if not self.force:
+            self._require_own_database(now)
         given_up = outdated(root, self.retention, now)
         if self.dry_run:
             expired = idle_commits(root, now - self.max_age)
@@ -84,6 +92,14 @@ class Collection:
             if not self.dry_run:
                 self._sweep(report, marker, ledger, keepers, cutoff)
         return report
+
+    def _require_own_database(self, now: datetime) -> None:
+        for what, key in strangers(self.root, now):
+            raise Conflict(
+                f"{self.root.store.url}/{key} is the copy of {what}: is {self.root.metadata.url} the database of this "
+                "bucket, and no old backup of it? Nothing was deleted. `pachy fsck` lists such copies, `pachy fsck "
+                "--rebuild` makes the right database; if it is the right one, collect with force"
+            )
 
     def _mark(self, marker: Marker, keepers: Sequence[Keeper], cutoff: datetime, given_up: dict[str, str]) -> None:
         mark_commits(self.root, marker, cutoff, given_up)

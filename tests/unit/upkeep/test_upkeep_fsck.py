@@ -69,7 +69,9 @@ def test_a_copy_of_nothing(pfs, world):
     world.aged.put("refs/repos/ghost.json", b"{}")
     assert check(world) == []
     world.aged.pass_time(timedelta(days=2))
-    repaired(world, "refs/repos/ghost.json")
+    (found,) = check(world, fix=True)
+    assert (found.where, found.fixed) == ("refs/repos/ghost.json", False)
+    assert "not the right database" in found.advice
 
 
 def test_an_open_commit_that_is_not_open(pfs, world):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
-from airflow_pachy.errors import Corrupt, InvalidArgument, RepoNotFound, StoreUnavailable
+from airflow_pachy.errors import Conflict, Corrupt, InvalidArgument, RepoNotFound, StoreUnavailable
+from airflow_pachy.metadata import Metadata
 from airflow_pachy.metadata.models import Base, Pipeline, RemovedTree, StoredObject
+from airflow_pachy.pfs import Pfs
+from airflow_pachy.pfs.content import ContentReader
 from airflow_pachy.pfs.publish import utc_now
+from airflow_pachy.pfs.root import Root
 from airflow_pachy.pfs.upkeep.keepers import OWN_TABLES, all_keepers, require_claimed
 from airflow_pachy.testing.faulty_store import Died, Fault
 
@@ -265,3 +270,25 @@ def test_without_the_pipelines_keeper_nothing_runs(pfs, world):
         session.add(Pipeline(name="p", salt="s", spec={}, output_repo="o", output_branch="m", created=now, updated=now))
     with world.metadata.reader() as session, pytest.raises(InvalidArgument, match="pachy_pipeline"):
         require_claimed(session, [])
+
+
+def test_another_database_deletes_nothing(pfs, world, tmp_path):
+    """An empty database, and one that is behind: whoever mixes them up must not lose a bucket."""
+    pfs.put_file("r@master:/a", b"a" * 2000)
+    world.metadata.close()
+    old = Metadata.open(f"sqlite:///{shutil.copy(tmp_path / 'pachy.db', tmp_path / 'old.db')}")
+    for number in range(3):
+        pfs.put_file("r@master:/a", b"%d" % number * 2000)
+    world.aged.pass_time(GRACE * 9)
+    empty = Metadata.open(f"sqlite:///{tmp_path / 'empty.db'}")
+    empty.ensure_ready()
+    before = world.keys()
+    for metadata, named in ((empty, "refs/repos/r.json"), (old, "commits/")):
+        client = Pfs(Root(world.aged, metadata, ContentReader(world.aged)))
+        for dry_run in (True, False):
+            with pytest.raises(Conflict, match=named):
+                client.gc(dry_run=dry_run)
+        assert [named in one.where for one in client.fsck()].count(True) >= 1
+        assert world.keys() == before
+        metadata.close()
+    assert world.client().gc().condemned_objects == 0
