@@ -188,10 +188,14 @@ def _branches(spec: PipelineSpec) -> set[str]:
 
 
 def stage_arguments(spec: PipelineSpec) -> dict[str, Any]:
-    """A pipeline spec as arguments of `DatumMapOperator`."""
+    """A pipeline spec as arguments of `DatumMapOperator`. Raises `InvalidSpec` for a wrong `[pachy] nodes`."""
+    from airflow_pachy.hooks.airflow_config import conf
     from airflow_pachy.pipelines.reading import operator_arguments
 
-    return operator_arguments(spec)
+    nodes = conf.get("pachy", "nodes", fallback="") or "0"
+    if not nodes.isdigit():
+        raise InvalidSpec(f"[pachy] nodes is {nodes!r}; use the number of nodes that the cluster has for pods")
+    return operator_arguments(spec, nodes=int(nodes) or None)
 
 
 def _single(spec: PipelineSpec | Mapping[str, Any] | str | Path) -> PipelineSpec:

@@ -138,6 +138,12 @@ def _options() -> dict[str, Any]:
             "integer",
             "5",
         ),
+        "nodes": _option(
+            "How many nodes the cluster has for pods: what `parallelism_spec.coefficient` of a pipeline spec is "
+            "multiplied by. Without it such a pipeline runs as many pods as the cluster takes.",
+            "string",
+            "",
+        ),
         **_pod_options(),
     }
 

@@ -71,6 +71,16 @@ def test_an_input_with_a_trigger_waits_for_its_own_branch():
     assert dag.timetable.asset_condition.uri == "pfs://images/edges-trigger-1"
 
 
+def test_a_coefficient_is_times_the_nodes_that_are_configured(monkeypatch):
+    spec = {**EDGES, "parallelism_spec": {"coefficient": 1.5}}
+    assert "max_active_tis_per_dagrun" not in pipeline_dag(spec).get_task("edges.datums").partial_kwargs
+    monkeypatch.setenv("AIRFLOW__PACHY__NODES", "3")
+    assert pipeline_dag(spec).get_task("edges.datums").partial_kwargs["max_active_tis_per_dagrun"] == 5
+    monkeypatch.setenv("AIRFLOW__PACHY__NODES", "many")
+    with pytest.raises(InvalidSpec, match=r"\[pachy\] nodes is 'many'"):
+        pipeline_dag(spec)
+
+
 def test_what_a_spec_says_of_pods_reaches_the_datums():
     spec = {
         **EDGES,
