@@ -214,8 +214,10 @@ class PutPieces:
         present = Frame() if self.overwrite and self.start == 0 else frames.of(self.directory)
         if self.start or (staged.header is None and staged.footer is None):
             return present
-        if self.former is not None and not self.overwrite:
-            present = Frames(self.former, self.framing.reader).of(self.directory)
+        if self.former is not None:
+            earlier = Frames(self.former, self.framing.reader).of(self.directory)
+            # What this commit has cleared stays so.
+            present = Frame(present.header and earlier.header, present.footer and earlier.footer)
         return Frame(
             present.header if staged.header is None else staged.header,
             present.footer if staged.footer is None else staged.footer,

@@ -95,7 +95,8 @@ class SplitAgainstLists(RuleBasedStateMachine):
         if over:
             model.delete(directory)
         if header is not None or footer is not None:
-            kept = (b"", b"") if over else former.frames.get(directory, (b"", b""))
+            now, before = (one.frames.get(directory, (b"", b"")) for one in (model, former))
+            kept = [here and earlier for here, earlier in zip(now, before, strict=True)]
             model.set_frame(directory, kept[0] if header is None else header, kept[1] if footer is None else footer)
         number = model.next_number(directory)
         step = datums or 1

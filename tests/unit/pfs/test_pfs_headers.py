@@ -86,6 +86,13 @@ def test_in_one_commit_a_new_header_without_a_footer_takes_that_of_before(people
     assert together(people, "/e") == b"2\nx\ny\n"
 
 
+def test_what_a_commit_has_cleared_does_not_come_back_in_it(people):
+    with people.commit("images@master") as commit:
+        commit.put_split("/d", "c\n", overwrite=True)
+        commit.put_split("/d", "d\n", header="2\n")
+    assert together(people, "/d") == b"2\nc\nd\n"
+
+
 def test_putting_pieces_without_either_keeps_both(people):
     people.put_split("images@master:/d", "c\n")
     assert piece(people, 2) == b"head\nc\nfoot\n"
