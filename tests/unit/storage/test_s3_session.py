@@ -21,10 +21,22 @@ def test_a_client_signs_and_addresses_as_one_of_boto3(region, endpoint, monkeypa
     assert _described(quick) == _described(usual)
 
 
-def test_other_services_are_there_for_credentials_that_need_them(monkeypatch):
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [("eu-west-1", "sts.eu-west-1.amazonaws.com"), ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn")],
+)
+def test_other_services_are_there_for_credentials_that_need_them(given, region, host, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    client = lean_session(endpoint_is_given=False).create_client("sts", region_name="eu-west-1", **KEYS)
-    assert client.meta.endpoint_url == "https://sts.eu-west-1.amazonaws.com"
+    client = lean_session(endpoint_is_given=given).create_client("sts", region_name=region, **KEYS)
+
+    def catch(request, **_):
+        raise _SentError(request)
+
+    client.meta.events.register("before-send.sts", catch)
+    with pytest.raises(_SentError) as caught:
+        client.get_caller_identity()
+    assert caught.value.args[0].url == f"https://{host}/"
 
 
 def test_models_of_the_user_are_found(tmp_path, monkeypatch):
