@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks import datums_cluster
 from benchmarks import target as targets
 from benchmarks.datums import measure_datums
+from benchmarks.datums_outputs import measure_outputs
 from benchmarks.dvc import Dvc
 from benchmarks.files import measure_files, measure_large, say
 from benchmarks.measure import Measurement, run_module, use_bytecode
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.target import Target
 
 TREE_OPERATIONS = ("build", "commit of 10", "list a directory", "diff neighbours", "glob /*/*.json")
-PARTS = ("files", "megabytes", "large", "trees", "history", "datums", "cluster")
+PARTS = ("files", "megabytes", "large", "trees", "history", "datums", "outputs", "cluster")
 PEERS = {"dvc": Dvc.why_not, "restic": Restic.why_not}
 
 
@@ -40,6 +41,7 @@ class Scale:
     runs: int
     datums: int
     pod_datums: int
+    output_bytes: int
 
 
 FULL = Scale(
@@ -51,6 +53,7 @@ FULL = Scale(
     runs=3,
     datums=1_000_000,
     pod_datums=1_000,
+    output_bytes=5 << 30,
 )
 QUICK = Scale(
     files=Workload(files=2_000, size_bytes=4 << 10, changed=20),
@@ -61,6 +64,7 @@ QUICK = Scale(
     runs=1,
     datums=10_000,
     pod_datums=100,
+    output_bytes=32 << 20,
 )
 _TINY = Workload(files=4, size_bytes=4 << 10, changed=1)
 
@@ -132,6 +136,11 @@ def _measure(
     if "datums" in parts:
         measured += (found := measure_datums(target, folder, scale.datums))
         print_table(f"A job of {scale.datums:,} datums on {target.title}, {os.cpu_count()} cores", found)
+    if "outputs" in parts:
+        # Test servers keep everything in memory.
+        size_bytes = min(scale.output_bytes, 1 << 30) if target.endpoint else scale.output_bytes
+        measured += (found := measure_outputs(target, folder, size_bytes))
+        print_table(f"The output of one datum on {target.title}", found)
     if "cluster" in parts:
         if reason := datums_cluster.why_not(target):
             print(f"{reason}.")
