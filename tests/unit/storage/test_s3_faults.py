@@ -319,7 +319,9 @@ def test_encrypted_objects_come_over_tls_too(tls_proxy, moto_settings):
         ({"region_name": "eu-west-1", "addressing_style": "path"}, "https://s3.eu-west-1.amazonaws.com/bucket/"),
     ],
 )
-def test_addresses_are_of_the_style_that_is_asked_for(settings, expected):
+def test_addresses_are_of_the_style_that_is_asked_for(monkeypatch, settings, expected):
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
     keys = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
     store = open_store("s3://bucket", s3=keys | settings)
     url = store._client.generate_presigned_url("get_object", {"Bucket": "bucket", "Key": "a"})
