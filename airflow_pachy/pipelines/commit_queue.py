@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _PAGE = 100
+_READABLE = and_(Commit.state == "finished", Commit.forgotten.is_(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class CommitQueue:
             select(Commit.id)
             .join(HeadMove, HeadMove.commit == Commit.id)
             .where(HeadMove.repo == key[0], HeadMove.branch == key[1], HeadMove.ordinal == ordinal)
-            .where(Commit.state == "finished")
+            .where(_READABLE)
         )
         return self._session.scalars(query).one_or_none() or ""
 
@@ -134,15 +135,15 @@ class CommitQueue:
     def _moves_of(self, key: BranchKey, after: int) -> Iterator[_Move]:
         while True:
             query = (
-                select(HeadMove.ordinal, HeadMove.moved, HeadMove.commit, Commit.state)
+                select(HeadMove.ordinal, HeadMove.moved, HeadMove.commit, Commit.state, Commit.forgotten)
                 .outerjoin(Commit, Commit.id == HeadMove.commit)
                 .where(HeadMove.repo == key[0], HeadMove.branch == key[1], HeadMove.ordinal > after)
                 .order_by(HeadMove.ordinal)
                 .limit(_PAGE)
             )
             page = self._session.execute(query).all()
-            for ordinal, moved, commit, state in page:
-                if commit is not None and state == "finished":
+            for ordinal, moved, commit, state, forgotten in page:
+                if commit is not None and state == "finished" and forgotten is None:
                     yield _Move(moved, key, Version(ordinal, commit))
             if len(page) < _PAGE:
                 return
@@ -166,7 +167,7 @@ class CommitQueue:
         readable = (
             select(HeadMove.ordinal, HeadMove.commit)
             .join(Commit, Commit.id == HeadMove.commit)
-            .where(HeadMove.repo == key[0], HeadMove.branch == key[1], Commit.state == "finished")
+            .where(HeadMove.repo == key[0], HeadMove.branch == key[1], _READABLE)
         )
         last = self._session.execute(
             readable.where(HeadMove.moved <= moment).order_by(HeadMove.ordinal.desc()).limit(1)
@@ -206,7 +207,7 @@ class CommitQueue:
         query = (
             select(HeadMove.ordinal, HeadMove.commit)
             .join(Commit, Commit.id == HeadMove.commit)
-            .where(HeadMove.repo == key[0], HeadMove.branch == key[1], Commit.state == "finished")
+            .where(HeadMove.repo == key[0], HeadMove.branch == key[1], _READABLE)
             .order_by(HeadMove.ordinal.desc())
             .limit(_PAGE)
         )

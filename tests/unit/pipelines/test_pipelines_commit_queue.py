@@ -207,6 +207,17 @@ def test_chosen_commits_are_read_and_leave_the_queue_as_it_was(line):
     assert line.read(line.run("count")) == {"images": second}
 
 
+def test_forgotten_commits_are_passed_over(line):
+    line.pipeline("count", "images")
+    line.put("images", "0")
+    line.run("count")
+    forgotten = line.put("images", "1")
+    line.put("images", "2")
+    line.pfs.forget_commit(f"images@{forgotten}")
+    assert line.drain("count") == 1
+    assert line.history("count") == ["0", "2"]
+
+
 def test_removed_commits_are_passed_over(line):
     line.pipeline("count", "images")
     line.put("images", "0")
