@@ -232,8 +232,8 @@ class GcLosesNothing(RuleBasedStateMachine):
 
 
 GcLosesNothing.TestCase.settings = settings(
-    max_examples=int(os.environ.get("PACHY_TEST_EXAMPLES", "20")),
-    stateful_step_count=12,
+    max_examples=int(os.environ.get("PACHY_TEST_EXAMPLES", "12")),
+    stateful_step_count=10,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
