@@ -85,13 +85,18 @@ class ShimRunner:
         self._control.poke("tick")  # spares the shim the rest of its pause
         timed_out = False
         pauses = _pauses()
-        while (code := self._read_end()) is None:
+        while not (words := self._control.read(f"end.{self._turn}", 256).split()):
             self._pulse.check(command.datum)
             seconds = time.monotonic() - started
             if not timed_out and command.timeout_seconds is not None and seconds >= command.timeout_seconds:
                 timed_out = True
                 self._control.write(f"timeout.{self._turn}", "")
             time.sleep(next(pauses))
+        if words[3:] == [b"terminated"]:
+            # The whole pod is told to end, and the shim heard of it before us: the datum is not to blame.
+            self._stopping.set()
+        # The user's code could have written this; whatever is not a number is a failure.
+        code = int(words[0]) if words[0].isdigit() else 255
         end = Exit(code, time.monotonic() - started, timed_out, self._stopping.is_set(), self._read_log())
         self._clear_turn()
         return end
@@ -121,14 +126,6 @@ class ShimRunner:
         variables = [f"{name}={value}" for name, value in command.env.items()]
         lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
         return "\n".join([*lines, "set -- " + shlex.join([*variables, *command.argv])]) + "\n"
-
-    def _read_end(self) -> int | None:
-        """The command's exit code, once there is one."""
-        words = self._control.read(f"end.{self._turn}", 256).split()
-        if not words:
-            return None
-        # The user's code could have written this; whatever is not a number is a failure.
-        return int(words[0]) if words[0].isdigit() else 255
 
     def _read_log(self) -> str:
         return decode_tail(self._control.read(f"log.{self._turn}", LOG_TAIL_BYTES))

@@ -5,7 +5,7 @@
 # Files in this directory (the helper writes those marked h, we write those marked u):
 #   h env.<n>     shell text: sets pfs_datum, pfs_label, pfs_dir, pfs_input, pfs_grace, and the command as "$@"
 #   h output.<n>, tail.<n> are pipes that its output goes through
-#   h go.<n>      datum n lies under /pfs: run it          u end.<n>   "<exit code> <start> <end>"
+#   h go.<n>      datum n lies under /pfs: run it          u end.<n>   "<exit code> <start> <end>[ terminated]"
 #   h timeout.<n> end it, it takes too long                u log.<n>   the end of its output
 #   h stopping    end it, there will be no other           u user.hb   touched every 2 s
 #   h done        exit with the code that is in it         h helper.hb changes every 2 s
@@ -136,7 +136,7 @@ pfs_run() {
   echo "pfs: datum $pfs_datum end $pfs_code"
   echo "::endgroup::"
   [ "$pfs_code" = 0 ] || echo "pfs: datum $pfs_datum${pfs_label:+ ($pfs_label)} ended with exit code $pfs_code, see the group above"
-  echo "$pfs_code $pfs_start $EPOCHREALTIME" >"$pfs_own/end.$pfs_turn.new"
+  echo "$pfs_code $pfs_start $EPOCHREALTIME${pfs_terminated:+ terminated}" >"$pfs_own/end.$pfs_turn.new"
   "$pfs_box" mv "$pfs_own/end.$pfs_turn.new" "$pfs_own/end.$pfs_turn"
 }
 

@@ -100,7 +100,7 @@ def stories(scenarios, stage, connect, proxy, cluster, s3_pod_endpoint):
     tell("container", stage.job(ONE_BY_ONE), lambda job: meanwhile(job, lambda job: kill(job, ".pfs/shim.sh")))
     away = {"pfs_conn_id": "pachy_proxy"}
     tell("outage", stage.job(f"{UPPER}; sleep 6", task=away), lambda job: meanwhile(job, outage))
-    full = "case $words in */b) dd if=/dev/zero of=/pfs/out/big bs=1M count=300; sleep 100;; esac"
+    full = "case $words in */b) dd if=/dev/zero of=/pfs/out/big bs=1M count=300; sleep 240;; esac"
     tell("disk", stage.job(f"{UPPER}; {full}"))
     hungry = "case $words in */b) dd if=/dev/zero of=/dev/null bs=300M count=1;; esac"
     tell("memory", stage.job(f"{UPPER}; {hungry}"))

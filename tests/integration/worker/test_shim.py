@@ -208,3 +208,15 @@ def test_only_the_datum_whose_turn_it_was_is_blamed_for_a_dead_container(pfs):
         with pytest.raises(RunnerGone):
             runner.run(Command("d", ("true",), {}))
         assert runner.run(Command("e", ("true",), {})).stopped
+
+
+def test_a_command_that_ends_with_its_pod_is_not_blamed(pfs):
+    control = pfs / ".pfs"
+    process = subprocess.Popen([str(control / "busybox"), "sh", str(control / "shim.sh")])
+    with ShimRunner(pfs) as runner:
+        timer = threading.Timer(0.3, process.terminate)
+        timer.start()
+        end = runner.run(Command("d", ("sleep", "20"), {}))
+        assert (end.stopped, end.code) == (True, 143)
+        assert runner.run(Command("e", ("true",), {})).stopped
+        assert process.wait(10) == 143
