@@ -187,7 +187,8 @@ class Pipeline(Base):
     """A named stage as it was last planned: its spec, its version and what it remembers of processed datums.
 
     `state` is "running" or "stopped". `managed` says that the spec was given to `create pipeline`, so that the DAG
-    comes from here; else the DAG file has it. `from_newest` makes the next job pass over what came while it was stopped.
+    comes from here; else the DAG file has it. `from_newest` makes the next job pass over what came while it was
+    stopped.
     """
 
     __tablename__ = "pachy_pipeline"
