@@ -41,8 +41,12 @@ def watched(pfs, before_put):
 
 
 def dying_at(pfs, number):
+    deaths = []
+
     def die(puts, key):
-        if puts == number:
+        # Once: clients of one database share what happens when a transaction commits, and the others live on.
+        if puts == number and not deaths:
+            deaths.append(key)
             raise Died(key)
 
     return watched(pfs, die)
@@ -87,7 +91,8 @@ def test_planning_killed_anywhere_is_finished_by_the_next(bench):
             break
         except Died:
             plan = plan_job(bench.pfs, request)
-        assert (plan.attempt, plan.to_run) == (2, 1)
+        # Before the job is in the database, the next one to plan is the first.
+        assert (plan.attempt, plan.to_run) in {(1, 1), (2, 1)}
         bench.process(plan)
         assert assemble_job(bench.pfs, plan.job_id).state == "success"
         assert bench.output() == {"/a": b"A", "/c": b"C%d" % death}
@@ -150,8 +155,12 @@ def test_a_plan_that_was_overtaken_by_the_next_attempt_does_not_fail_it(bench):
 def test_planning_that_fails_leaves_no_open_commit(bench):
     bench.put(a=b"a")
 
+    refused = []
+
     def refuse(puts, key):
-        raise OSError("disk full")
+        if key.startswith("jobs/") and not refused:
+            refused.append(key)
+            raise OSError("disk full")
 
     request = bench.request("broken")
     with pytest.raises(OSError, match="disk full"):
