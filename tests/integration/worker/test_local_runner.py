@@ -129,7 +129,12 @@ def test_a_timeout_kills_what_will_not_listen(run):
     assert end.seconds < 5
 
 
-@pytest.mark.parametrize("how", ["sleep 60 &", "setsid sleep 60 &", "(setsid sh -c 'sleep 60 & wait' &)"])
+# Their ids do not name the command: a test runner may show the running test's id as the title of its process.
+@pytest.mark.parametrize(
+    "how",
+    ["sleep 60 &", "setsid sleep 60 &", "(setsid sh -c 'sleep 60 & wait' &)"],
+    ids=["a job", "a session", "a grandchild"],
+)
 def test_nothing_that_a_command_started_outlives_it(run, how):
     started = time.monotonic()
     end = run("sh", "-c", f"{how}\nps -eo pid,args | grep '[s]leep 60'; echo bye")

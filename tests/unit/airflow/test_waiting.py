@@ -1,6 +1,7 @@
 """Waiting: one-shot triggers, sensors, and the order of jobs that write one branch."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
@@ -136,7 +137,7 @@ def plan(run_id, runs):
             options={},
         )
     ti = TaskInstance(run_id, runs)
-    keys = operator._plan({"ti": ti})
+    keys = operator._plan({"ti": ti, "dag_run": SimpleNamespace(run_type="manual", conf=None)})
     return keys, ti.xcoms["job"]["id"]
 
 
