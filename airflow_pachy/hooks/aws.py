@@ -98,6 +98,7 @@ def _at(extra: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 def _from_provider(conn_id: str, method: str) -> dict[str, str]:
     """Temporary credentials, as the amazon provider signs in."""
     try:
+        # Optional, and so not there for the type checker.
         from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook  # type: ignore[import-not-found]
     except ImportError as error:
         raise InvalidArgument(

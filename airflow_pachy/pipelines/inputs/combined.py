@@ -1,7 +1,8 @@
-"""What cross and union share: a body that is a list of inputs."""
+"""What cross, union, join and group share: a body that is a list of inputs."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +27,18 @@ class CombinedInput(Input):
         if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
             return {"members": value}
         raise ValueError(f"{cls.key!r} takes a list of inputs, not {type(value).__name__}")
+
+    def check_distinct_names(self) -> None:
+        """For kinds whose members meet in one datum. Raises `ValueError` naming those that share a name."""
+        seen: Counter[str] = Counter()
+        for member in self.members:
+            member.check_names()
+            seen.update({leaf.name for leaf in member.leaves()})
+        if repeated := sorted(name for name, count in seen.items() if count > 1):
+            raise ValueError(
+                f"inputs {', '.join(map(repr, repeated))} of a {self.key} would share a directory under /pfs: "
+                "give each its own 'name' (it defaults to the repo)"
+            )
 
     def leaves(self) -> Iterator[PfsInput]:
         """The leaves of all members, in order."""

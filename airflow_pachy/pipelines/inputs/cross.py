@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import chain, product
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
@@ -32,15 +31,7 @@ class CrossInput(CombinedInput):
 
     def check_names(self) -> None:
         """Each member contributes to every datum, so names must differ between members."""
-        seen: Counter[str] = Counter()
-        for member in self.members:
-            member.check_names()
-            seen.update({leaf.name for leaf in member.leaves()})
-        if repeated := sorted(name for name, count in seen.items() if count > 1):
-            raise ValueError(
-                f"inputs {', '.join(map(repr, repeated))} of a cross would share a directory under /pfs: "
-                "give each its own 'name' (it defaults to the repo)"
-            )
+        self.check_distinct_names()
 
     def datums(self, sources: Sources) -> Iterator[tuple[DatumInput, ...]]:
         """Combinations, the first member varying fastest; members' datums are held in memory, not the product."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -23,15 +22,7 @@ class KeyedInput(CombinedInput):
 
     def check_names(self) -> None:
         """All members may contribute to one datum, so names differ between them; and each file needs its key."""
-        seen: Counter[str] = Counter()
-        for member in self.members:
-            member.check_names()
-            seen.update({leaf.name for leaf in member.leaves()})
-        if repeated := sorted(name for name, count in seen.items() if count > 1):
-            raise ValueError(
-                f"inputs {', '.join(map(repr, repeated))} of a {self.key} would share a directory under /pfs: "
-                "give each its own 'name' (it defaults to the repo)"
-            )
+        self.check_distinct_names()
         for leaf in self.leaves():
             self._check_leaf(leaf)
 
