@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import traceback
@@ -114,7 +113,6 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "config": ("Show and check where storage and metadata are.", {"show": config.show, "check": config.check}),
     "db": ("Look after the metadata database.", {"upgrade": database.upgrade}),
 }
-_GC_THRESHOLD = 100_000
 NOUNS = {"repo", "branch", "commit", "tag", "trigger", "file", "job", "datum", "pipeline", "retention"}
 
 
@@ -179,8 +177,6 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run a command line (`sys.argv`'s by default); returns 0, 1 (failed), 2 (wrong usage) or 130 (interrupted)."""
     arguments = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in arguments
-    # Nearly all that a command allocates stays until it ends; looking for garbage in it would take a tenth of its time.
-    gc.set_threshold(_GC_THRESHOLD)
     try:
         result = cli.main(arguments, prog_name="pachy", standalone_mode=False)
     except click.ClickException as error:
