@@ -20,6 +20,7 @@ from airflow_pachy.cli import (
     file_reads,
     file_writes,
     jobs,
+    logs,
     pipeline_verbs,
     pipelines,
     repos,
@@ -98,6 +99,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "tick": ("Move the branches whose schedule has come.", {"trigger": branches.tick}),
     "run": ("Run a pipeline now.", {"pipeline": pipeline_verbs.run}),
     "stop": ("Stop a job or a pipeline.", {"job": jobs.stop, "pipeline": pipeline_verbs.stop}),
+    "restart": ("Process datums of a job again.", {"datum": datums.restart}),
     "validate": ("Say what becomes of a pipeline spec.", {"pipeline": pipelines.validate}),
     "put": (
         "Put files, directories, URLs or standard input into a repo.",
@@ -170,6 +172,7 @@ cli.add_command(upkeep.gc, "gc")
 cli.add_command(upkeep.fsck, "fsck")
 cli.add_command(upkeep.extract, "extract")
 cli.add_command(upkeep.restore, "restore")
+cli.add_command(logs.logs, "logs")
 cli.add_command(config.version, "version")
 
 

@@ -1,7 +1,8 @@
-"""`pachy list|inspect datum`."""
+"""`pachy list|inspect|restart datum`."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs import Pfs
     from airflow_pachy.pipelines import JobDatum
     from airflow_pachy.pipelines.infos import JobDatumState
+    from airflow_pachy.pipelines.restarting import Restart
     from airflow_pachy.worker.records import DatumResult
 
 _ID_LENGTH = 32
@@ -89,8 +91,8 @@ def inspect(session: Session, *, job: str, datum: str, as_json: bool) -> None:
 
     The beginning of the datum's id is enough.
     """
-    info = _find(session.pfs, job_id(session.pfs, job), datum)
-    result = _read_record(session.pfs, info)
+    info = find_datum(session.pfs, job_id(session.pfs, job), datum)
+    result = read_record(session.pfs, info)
     if as_json:
         outputs = [entry.path for entry in result.outputs] if result else []
         print_json({"datum": info, "result": replace(result, outputs=()) if result else None, "outputs": outputs})
@@ -104,7 +106,67 @@ def inspect(session: Session, *, job: str, datum: str, as_json: bool) -> None:
         click.echo(f"\nThe end of its log:\n{result.log_tail.rstrip()}")
 
 
-def _find(pfs: Pfs, job: str, datum: str) -> JobDatum:
+@command(
+    "pachy restart datum 6f1c0a4be0d54f7d9a1c3de1f0b7a9c2   # all that failed",
+    "pachy restart datum 6f1c0a4be0d54f7d9a1c3de1f0b7a9c2 3a7bd /b.png",
+)
+@click.argument("job")
+@click.argument("datums", nargs=-1, metavar="[DATUM|PATH]...")
+@json_option
+def restart(session: Session, *, job: str, datums: Sequence[str], as_json: bool) -> None:
+    """Process datums of a job again: the ones named by id or by a path they read, else all that have failed.
+
+    A datum that is running is stopped first. What has succeeded is kept, also in the same datum set. Airflow does it,
+    by clearing the tasks of these datum sets and the one that publishes; see `pachy logs` for how Airflow is found.
+    """
+    from airflow_pachy.cli.airflow import NoAirflow, find_airflow
+    from airflow_pachy.pipelines.restarting import plan_restart
+
+    found = job_id(session.pfs, job)
+    plan = plan_restart(session.pfs, found, [one.id for name in datums for one in _named(session.pfs, found, name)])
+    info = plan.job
+    try:
+        cleared = find_airflow().clear(info.dag_id, info.run_id, plan.tasks)
+    except NoAirflow as error:
+        raise NoAirflow(f"{error}. By hand: {_by_hand(plan)}") from error
+    if not cleared:
+        raise NoAirflow(f"Airflow has no run {info.run_id!r} of DAG {info.dag_id} any more; start a new one")
+    if as_json:
+        print_json({"job": info.id, "datums": plan.datums, "tasks": [_task(*one) for one in plan.tasks]})
+    else:
+        what = "1 datum runs" if len(plan.datums) == 1 else f"{len(plan.datums)} datums run"
+        click.echo(f"{what} again in {', '.join(_task(*one) for one in plan.tasks[:-1])} of run {info.run_id}")
+
+
+def _named(pfs: Pfs, job: str, name: str) -> list[JobDatum]:
+    """The datum of an id, or those that read a path."""
+    from airflow_pachy.pipelines import list_job_datums
+
+    if "/" not in name:
+        return [find_datum(pfs, job, name)]
+    path = f"/{name.strip('/')}"
+    found = [one for one in list_job_datums(pfs, job) if any(read == path for _, read in one.inputs)]
+    if not found:
+        raise DatumNotFound(f"no datum of job {job} reads {path}; list them with: pachy list datum {job}")
+    return found
+
+
+def _task(task_id: str, map_index: int) -> str:
+    return task_id if map_index < 0 else f"{task_id}[{map_index}]"
+
+
+def _by_hand(plan: Restart) -> str:
+    job = plan.job
+    tasks = ", ".join(_task(*one) for one in plan.tasks)
+    line = f"airflow dags clear {shlex.quote(job.dag_id)} --run-id {shlex.quote(job.run_id)} --only-failed --yes"
+    return (
+        f"clear the task instances {tasks} of run {job.run_id!r} of DAG {job.dag_id} in Airflow's UI, or, for all that "
+        f"failed in that run: {line}"
+    )
+
+
+def find_datum(pfs: Pfs, job: str, datum: str) -> JobDatum:
+    """A datum of a job by the beginning of its id. Raises `DatumNotFound`, `InvalidArgument` if several begin so."""
     from airflow_pachy.pipelines import inspect_job_datum, list_job_datums
 
     if len(datum) == _ID_LENGTH:
@@ -117,7 +179,7 @@ def _find(pfs: Pfs, job: str, datum: str) -> JobDatum:
     raise DatumNotFound(f"job {job} has no datum {datum}; list them with: pachy list datum {job}")
 
 
-def _read_record(pfs: Pfs, info: JobDatum) -> DatumResult | None:
+def read_record(pfs: Pfs, info: JobDatum) -> DatumResult | None:
     """What the worker wrote down; None for a datum that has not run."""
     from airflow_pachy.worker.records import decode_results
 

@@ -1,0 +1,68 @@
+"""Which of Airflow's tasks have to run again so that datums are processed again.
+
+A set that is cleared goes on where its records end: what succeeded in it stays, what failed or was running is processed
+again. `assemble` comes after it, since it has failed with the set, or would publish without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_pachy.errors import Conflict, DatumNotFound
+from airflow_pachy.pipelines.jobs import inspect_job, list_job_datums
+from airflow_pachy.pipelines.log_places import log_place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_pachy.pfs.client import Pfs
+    from airflow_pachy.pipelines.infos import JobInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Clear `tasks`, by task id and map index (-1: not mapped), to have these datums processed again."""
+
+    job: JobInfo
+    datums: tuple[str, ...]
+    tasks: tuple[tuple[str, int], ...]
+
+
+def plan_restart(pfs: Pfs, job_id: str, datums: Sequence[str] = ()) -> Restart:
+    """What to clear for these datums of a job, or if none are named, for all that have failed or have no result.
+
+    Raises `Conflict` for a job that has published, and for a datum that has succeeded; `DatumNotFound` when there is
+    nothing to restart.
+    """
+    job = inspect_job(pfs, job_id)
+    if job.state == "success":
+        raise Conflict(
+            f"job {job.id} has published {job.output_repo}@{job.output_commit}, so none of its datums runs again; "
+            f"to process all of them anew: pachy update pipeline --reprocess, then pachy run pipeline {job.pipeline}"
+        )
+    unfinished = {
+        one.id: one.state for one in list_job_datums(pfs, job.id) if one.state in ("pending", "failed", "recovered")
+    }
+    for datum in datums:
+        if datum not in unfinished:
+            raise Conflict(
+                f"datum {datum} of job {job.id} has succeeded, and what has succeeded is kept; only datums that failed "
+                "or have not finished are restarted"
+            )
+    wanted = tuple(datums) or _without_result(unfinished, job)
+    if not wanted:
+        raise DatumNotFound(
+            f"job {job.id} is {job.state} and has no datum that failed or is not finished"
+            + (f" ({job.error})" if job.error else "")
+            + f"; to plan it again, clear task {job.stage}.plan of run {job.run_id!r} of DAG {job.dag_id}"
+        )
+    sets = {log_place(pfs, job.id, datum).map_index for datum in wanted}
+    tasks = [*((f"{job.stage}.datums", number) for number in sorted(sets)), (f"{job.stage}.assemble", -1)]
+    return Restart(job, wanted, tuple(tasks))
+
+
+def _without_result(unfinished: Mapping[str, str], job: JobInfo) -> tuple[str, ...]:
+    """All that have failed; of a job that is over also those that were not reached."""
+    is_over = job.state in ("failed", "stopped")
+    return tuple(datum for datum, state in unfinished.items() if state == "failed" or (is_over and state == "pending"))
