@@ -16,6 +16,7 @@ from airflow_pachy.cli import (
     config,
     database,
     datums,
+    drawing,
     dvc,
     file_reads,
     file_writes,
@@ -101,6 +102,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "stop": ("Stop a job or a pipeline.", {"job": jobs.stop, "pipeline": pipeline_verbs.stop}),
     "restart": ("Process datums of a job again.", {"datum": datums.restart}),
     "validate": ("Say what becomes of a pipeline spec.", {"pipeline": pipelines.validate}),
+    "draw": ("Draw pipelines and repos as a Mermaid flowchart.", {"pipeline": drawing.pipeline}),
     "put": (
         "Put files, directories, URLs or standard input into a repo.",
         {"file": file_writes.put, "header": file_writes.put_header, "footer": file_writes.put_footer},
