@@ -47,9 +47,9 @@ class AirflowProcess:
         )
         self._count = 0
 
-    def run(self, dag, timeout=240, **conf):
+    def run(self, dag, timeout=240, logical_date=None, **conf):
         start = self._log.stat().st_size
-        self._process.stdin.write(json.dumps({"dag": dag, "conf": conf}) + "\n")
+        self._process.stdin.write(json.dumps({"dag": dag, "conf": conf, "logical_date": logical_date}) + "\n")
         self._process.stdin.flush()
         answer = self._wait(timeout)
         log = self._log.read_bytes()[start:].decode(errors="replace")

@@ -1,7 +1,8 @@
 """Runs in a process of its own, with an Airflow home of its own: `dag.test()` for each request on standard input.
 
-A request is a JSON line `{"dag": id, "conf": {...}}`; the answer, a JSON line on the file named by the first
-argument, has the state of the run and of every task, what the failed ones raised, and the XCom of each.
+A request is a JSON line `{"dag": id, "conf": {...}, "logical_date": null or ISO 8601}`; the answer, a JSON line on the
+file named by the first argument, has the state of the run and of every task, what the failed ones raised, and the
+XCom of each.
 """
 
 import json
@@ -11,6 +12,7 @@ from importlib import util
 from pathlib import Path
 
 from airflow.models.xcom import XComModel
+from airflow.sdk import timezone
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.utils.session import create_session
 from sqlalchemy import select
@@ -26,8 +28,9 @@ def load_dags(folder):
     return {dag.dag_id: dag for dag, _ in DagContext.autoregistered_dags}
 
 
-def run(dag, conf):
-    dag_run = dag.test(run_conf=conf)
+def run(dag, conf, logical_date):
+    when = {} if logical_date is None else {"logical_date": timezone.parse(logical_date)}
+    dag_run = dag.test(run_conf=conf, **when)
     with create_session() as session:
         tasks = {}
         for ti in dag_run.get_task_instances(session=session):
@@ -45,7 +48,7 @@ def main():
         request = json.loads(line)
         print(f"=== {request['dag']} {request.get('mark', '')}", flush=True)
         try:
-            answer = run(dags[request["dag"]], request.get("conf") or {})
+            answer = run(dags[request["dag"]], request.get("conf") or {}, request.get("logical_date"))
         except Exception:
             answer = {"error": traceback.format_exc()}
         with answers.open("a") as file:
