@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 BEAT_SECONDS = 2.0
+END_BYTES = 256
+"""More than any answer of the shim has."""
 STALE_BEATS = 15
 """Beats without a sign of the shim before it is presumed dead: 30 seconds."""
 STALE_BEATS_AT_THE_END = 3
@@ -85,7 +87,7 @@ class ShimRunner:
         self._control.poke("tick")  # spares the shim the rest of its pause
         timed_out = False
         pauses = _pauses()
-        while not (words := self._control.read(f"end.{self._turn}", 256).split()):
+        while not (words := self._read_end()):
             self._pulse.check(command.datum)
             seconds = time.monotonic() - started
             if not timed_out and command.timeout_seconds is not None and seconds >= command.timeout_seconds:
@@ -126,6 +128,11 @@ class ShimRunner:
         variables = [f"{name}={value}" for name, value in command.env.items()]
         lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
         return "\n".join([*lines, "set -- " + shlex.join([*variables, *command.argv])]) + "\n"
+
+    def _read_end(self) -> list[bytes]:
+        """The words of the shim's answer; none until all of it is there."""
+        answer = self._control.read(f"end.{self._turn}", END_BYTES)
+        return answer.split() if answer.endswith(b"\n") or len(answer) == END_BYTES else []
 
     def _read_log(self) -> str:
         return decode_tail(self._control.read(f"log.{self._turn}", LOG_TAIL_BYTES))

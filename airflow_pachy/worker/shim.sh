@@ -5,7 +5,7 @@
 # Files in this directory (the helper writes those marked h, we write those marked u):
 #   h env.<n>     shell text: sets pfs_datum, pfs_label, pfs_dir, pfs_input, pfs_grace, and the command as "$@"
 #   h output.<n>, tail.<n> are pipes that its output goes through
-#   h go.<n>      datum n lies under /pfs: run it          u end.<n>   "<exit code> <start> <end>[ terminated]"
+#   h go.<n>      datum n lies under /pfs: run it          u end.<n>   "<exit code> <start> <end>[ terminated]", a line
 #   h timeout.<n> end it, it takes too long                u log.<n>   the end of its output
 #   h stopping    end it, there will be no other           u user.hb   touched every 2 s
 #   h done        exit with the code that is in it         h helper.hb changes every 2 s
@@ -65,21 +65,27 @@ pfs_signal() {
   return $pfs_found
 }
 
+# `pfs_signal` from the watcher, which spares itself. Most datums end without it, so it asks its number only here.
+pfs_end() {
+  [ -n "$pfs_self" ] || read -r pfs_self pfs_nothing </proc/self/stat
+  pfs_signal "$@" "$pfs_self"
+}
+
 # Beside the running command: heartbeats, and its end when the helper wants it or is gone.
 pfs_watch() {
   trap - TERM
-  read -r pfs_self pfs_nothing </proc/self/stat
+  pfs_self=
   pfs_kill_at=
   while :; do
     pfs_pause 0.2
     if ! pfs_beat; then
       echo 122 >"$pfs_own/helper.dead"
-      pfs_signal KILL "$pfs_self" "$@"
+      pfs_end KILL "$@"
     elif [ -n "$pfs_kill_at" ]; then
-      [ "$pfs_now" -lt "$pfs_kill_at" ] || pfs_signal KILL "$pfs_self" "$@"
+      [ "$pfs_now" -lt "$pfs_kill_at" ] || pfs_end KILL "$@"
     elif [ -e "$pfs_own/timeout.$pfs_turn" ] || [ -e "$pfs_own/stopping" ]; then
       pfs_kill_at=$((pfs_now + pfs_grace))
-      pfs_signal TERM "$pfs_self" "$@"
+      pfs_end TERM "$@"
     fi
   done
 }
@@ -88,9 +94,9 @@ pfs_watch() {
 # permissions already; its files are left alone, because a changed inode means a changed input.
 pfs_open_up() {
   if [ ! -O "$pfs_root/out" ] || [ -L "$pfs_root/out" ]; then
-    "$pfs_box" find "$pfs_root" -mindepth 1 -path "$pfs_own" -prune -o -type d ! -perm -0777 -exec "$pfs_box" chmod a+rwx {} ';'
-    "$pfs_box" find "$pfs_root/out" -type f ! -perm -0444 -exec "$pfs_box" chmod a+r {} +
-    "$pfs_box" find "$pfs_root/batch" -path "$pfs_root/batch/*/out/*" -type f ! -perm -0444 -exec "$pfs_box" chmod a+r {} +
+    "$pfs_box" find "$pfs_root" -mindepth 1 -path "$pfs_own" -prune \
+      -o -type d ! -perm -0777 -exec "$pfs_box" chmod a+rwx {} ';' \
+      -o -type f ! -perm -0444 '(' -path "$pfs_root/out/*" -o -path "$pfs_root/batch/*/out/*" ')' -exec "$pfs_box" chmod a+r {} +
   fi 2>/dev/null
 }
 
@@ -136,8 +142,10 @@ pfs_run() {
   echo "pfs: datum $pfs_datum end $pfs_code"
   echo "::endgroup::"
   [ "$pfs_code" = 0 ] || echo "pfs: datum $pfs_datum${pfs_label:+ ($pfs_label)} ended with exit code $pfs_code, see the group above"
-  echo "$pfs_code $pfs_start $EPOCHREALTIME${pfs_terminated:+ terminated}" >"$pfs_own/end.$pfs_turn.new"
-  "$pfs_box" mv "$pfs_own/end.$pfs_turn.new" "$pfs_own/end.$pfs_turn"
+  # What the user's code has put there goes first. The helper waits for the end of the line, so this needs no
+  # rename, which would be one process more for every datum.
+  if [ -e "$pfs_own/end.$pfs_turn" ] || [ -L "$pfs_own/end.$pfs_turn" ]; then "$pfs_box" rm -rf "$pfs_own/end.$pfs_turn"; fi
+  echo "$pfs_code $pfs_start $EPOCHREALTIME${pfs_terminated:+ terminated}" >"$pfs_own/end.$pfs_turn"
 }
 
 pfs_main=

@@ -140,6 +140,25 @@ def test_a_forged_end_is_only_a_failure(pfs):
         assert runner.run(Command("d", ("true",), {})).code == 255
 
 
+@pytest.mark.parametrize("trick", ["mkdir $F", "mkdir $F; touch $F/x", "echo 7 >$F.x; ln -s $F.x $F", "printf 7 >$F"])
+def test_what_lies_where_the_answer_goes_does_not_stop_it(run, pfs, trick):
+    assert run("sh", "-c", trick, env={"F": str(pfs / ".pfs" / "end.1")}).code in (0, 255)
+    assert run("sh", "-c", "exit 3").code == 3
+
+
+def test_what_the_code_left_unreadable_is_opened_up(run, pfs):
+    for name in ("out", "batch"):
+        (pfs / name).mkdir()
+        (pfs / name).chmod(0o777)
+    (pfs / "out").rename(pfs / "out.real")
+    (pfs / "out").symlink_to("out.real")  # not ours: else the shim need not look
+    files = "out.real/d/f batch/1/out/f batch/1/in/f"
+    script = f"cd $P; umask 077; mkdir -p out.real/d batch/1/out batch/1/in; echo x | tee {files}"
+    assert run("sh", "-c", script, env={"P": str(pfs)}).code == 0
+    modes = {path: (pfs / path).stat().st_mode & 0o777 for path in ("out.real/d", "batch/1/out/f", "batch/1/in/f")}
+    assert modes == {"out.real/d": 0o777, "batch/1/out/f": 0o644, "batch/1/in/f": 0o600}
+
+
 def test_a_link_in_place_of_an_answer_is_not_followed(pfs, tmp_path):
     (tmp_path / "secret").write_text("0 secret")
     (pfs / ".pfs" / "log.1").symlink_to(tmp_path / "secret")
