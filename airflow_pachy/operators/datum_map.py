@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines import DatumSetSpec
 
 _REFUSED = {
-    "incremental": "datums that were processed before are skipped anyway; for appending use on_collision='append'",
     "service": "run it as a Kubernetes Deployment",
     "spout": "let a task of a scheduled DAG put the files",
     "do_xcom_push": "what a stage publishes is a commit; its XCom is that of assemble",
@@ -68,6 +67,8 @@ class DatumMapOperator(TaskGroup):
     :param parallelism: how many sets run at once.
     :param on_collision: "error", "append" or "overwrite": two datums have written the same path.
     :param reprocess: run all datums, also those processed before.
+    :param incremental: a datum that was processed before sees only the files that are new or changed since, and finds
+        its last output in `/pfs/out`. What cannot be told so, such as a removed file, runs from scratch.
     :param code_version: part of the datums' identity: another value runs everything again.
     :param salt: part of the datums' identity that is else random; with that of another pipeline of the same name
         what it processed is known.
@@ -111,6 +112,7 @@ class DatumMapOperator(TaskGroup):
         parallelism: int | None = None,
         on_collision: str = "error",
         reprocess: bool = False,
+        incremental: bool = False,
         code_version: str | None = None,
         pipeline: str | None = None,
         latest: bool | None = None,
@@ -160,6 +162,7 @@ class DatumMapOperator(TaskGroup):
             parallelism=parallelism,
             on_collision=on_collision,
             reprocess=reprocess,
+            incremental=incremental,
             enable_stats=enable_stats,
             salt=salt,
         )

@@ -38,6 +38,7 @@ def spec_options(
     on_collision: str,
     reprocess: bool,
     enable_stats: bool,
+    incremental: bool = False,
     salt: str | None = None,
 ) -> dict[str, Any]:
     """The part of the spec that is not templated, as plain JSON."""
@@ -56,6 +57,7 @@ def spec_options(
         "on_collision": on_collision,
         "reprocess_spec": "every_job" if reprocess else "until_success",
         "enable_stats": enable_stats,
+        "incremental": incremental,
         "salt": salt,
     }
 

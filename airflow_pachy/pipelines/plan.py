@@ -14,6 +14,7 @@ from airflow_pachy.pipelines.base import find_base
 from airflow_pachy.pipelines.datums_changes import earlier_sources, list_all, list_changes, listing_rule
 from airflow_pachy.pipelines.datums_table import Leaves
 from airflow_pachy.pipelines.failing import closing_on_failure
+from airflow_pachy.pipelines.incremental import continuation
 from airflow_pachy.pipelines.infos import JobPlan
 from airflow_pachy.pipelines.job_rows import find_job
 from airflow_pachy.pipelines.memory import open_memory, open_tree
@@ -23,6 +24,7 @@ from airflow_pachy.pipelines.selection import Selector
 from airflow_pachy.pipelines.set_plans import PlannedSet, SetPlanner
 from airflow_pachy.pipelines.settling import settle
 from airflow_pachy.pipelines.snapshot import open_sources
+from airflow_pachy.worker.plan import Since
 
 if TYPE_CHECKING:
     from airflow_pachy.metadata.models import Job
@@ -70,9 +72,16 @@ def _plan(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline, opened: O
     if difference is None:
         leaves = Leaves()
         difference = list_all(spec.input, sources, identity, leaves, old)
-    selection = Selector(opened.id, old, open_memory(pfs, spec.name), reprocess, leaves).select(difference)
+    goes_on = spec.incremental and not reprocess
+    continued = continuation(pfs, spec, pipeline, base.job, (sources, before)) if goes_on else None
+    memory = open_memory(pfs, spec.name)
+    selection = Selector(opened.id, old, memory, reprocess, leaves, continued).select(difference)
     trees = {source.commit: tree_text(source.tree) or "" for source in sources.by_leaf.values()}
-    sets = SetPlanner(pfs.store, spec, opened, leaves, trees).write(selection.to_run, request.max_sets)
+    since = Since()
+    if continued is not None:
+        outputs = {key: start.previous for key, start in selection.starts.items() if start.previous is not None}
+        since = Since(continued.trees(leaves), outputs)
+    sets = SetPlanner(pfs.store, spec, opened, leaves, trees, since).write(selection.to_run, request.max_sets)
     _save(pfs, opened, selection, sets)
     to_run = selection.to_run.num_rows
     return JobPlan(

@@ -7,7 +7,7 @@ datums to run in listing order. What changed is found in two ways that give the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from airflow_pachy.pfs.tree.schema import single
 from airflow_pachy.pipelines.rows_table import bodies_of, fields_of, new_rows, place_of, unfinished_rows, with_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow_pachy.pfs.tree import Tree
     from airflow_pachy.pipelines.datums_table import Leaves
+    from airflow_pachy.pipelines.incremental import Continuation, Start
 
 # Sorts after every unfinished key and before every datum id.
 _BEFORE_IDS = "/"
@@ -47,13 +48,15 @@ class Difference:
 class Selection:
     """The job's datum tree, the datums to run, how many there are, and how many earlier attempts of the job did.
 
-    `to_run` has the columns of `DATUM`, in listing order.
+    `to_run` has the columns of `DATUM`, in listing order. `starts` says of an incremental pipeline how those of them
+    begin that were there before.
     """
 
     tree: Tree
     to_run: pa.Table
     total: int
     done_here: int
+    starts: Mapping[str, Start] = field(default_factory=dict)
 
 
 def compare_all(datums: pa.Table, base: Tree) -> Difference:
@@ -86,6 +89,7 @@ class Selector:
     memory: Tree
     reprocess: bool
     leaves: Leaves
+    continuation: Continuation | None = None
 
     def select(self, difference: Difference) -> Selection:
         """Decide for each datum that the base does not have."""
@@ -97,13 +101,16 @@ class Selector:
         to_run = difference.added
         if done.num_rows:
             to_run = to_run.filter(pc.invert(pc.is_in(ids, value_set=single(done["path"]))))
-        reason = self._reasons(undone, difference.vanished)
+        starts = self.continuation.starts(to_run, self.leaves, difference.vanished) if self.continuation else {}
+        reason = self._reasons(undone, difference.vanished, starts)
         rows = new_rows(to_run, self.leaves, self.job, reason)
         removed = pa.concat_arrays([difference.unfinished, single(difference.vanished["path"])])
         tree = self.base.merge(removed, concat_rows([rows, done]), keys_are_paths=False)
-        return Selection(tree, to_run, difference.total, int(pc.sum(here).as_py() or 0))
+        return Selection(tree, to_run, difference.total, int(pc.sum(here).as_py() or 0), starts)
 
-    def _reasons(self, undone: pa.Table, vanished: pa.Table) -> Callable[[str, bytes], str]:
+    def _reasons(
+        self, undone: pa.Table, vanished: pa.Table, starts: Mapping[str, Start]
+    ) -> Callable[[str, bytes], str]:
         """Why a datum runs, asked with its id and its row's input fields."""
         failed = dict(_failures(undone))
         default = "reprocess" if self.reprocess else "new"
@@ -118,7 +125,15 @@ class Selector:
                 return failed[key]
             return _changed(inputs, before) or default if before else default
 
-        return reason
+        def reason_and_start(key: str, inputs: bytes) -> str:
+            start = starts.get(key)
+            if start is None:
+                return reason(key, inputs)
+            # What takes the place of another is not new, also if it is a group that has got another file.
+            why = reason(key, inputs)
+            return f"{'changed' if why == default else why}; {start.note}"
+
+        return reason_and_start if starts else reason
 
 
 def _failures(undone: pa.Table) -> list[tuple[str, str]]:

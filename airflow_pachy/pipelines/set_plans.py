@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.pipelines.datums_table import flatten, per_datum, sizes_of
 from airflow_pachy.pipelines.sets import cut_sets, describe_sets
-from airflow_pachy.worker.plan import SetPlan, TransformPlan, encode_rows, plan_key
+from airflow_pachy.worker.plan import SetPlan, Since, TransformPlan, encode_rows, plan_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,13 +38,17 @@ class PlannedSet:
 
 @dataclass(frozen=True, slots=True)
 class SetPlanner:
-    """Cuts the datums of one attempt into sets. `trees` has, by commit id, the NodeRef text of each input's tree."""
+    """Cuts the datums of one attempt into sets. `trees` has, by commit id, the NodeRef text of each input's tree.
+
+    `since` is what datums of an incremental pipeline go on from, by number of the leaf and by id.
+    """
 
     store: ObjectStore
     spec: PipelineSpec
     job: OpenJob
     leaves: Leaves
     trees: Mapping[str, str]
+    since: Since = field(default_factory=Since)
 
     def write(self, datums: pa.Table, max_sets: int) -> list[PlannedSet]:
         """Write all plans, several at a time. Plans of an attempt that died halfway are never read."""
@@ -76,8 +80,15 @@ class SetPlanner:
             deadline=self.job.deadline.timestamp() if self.job.deadline else None,
         )
         key = plan_key(self.job.id, self.job.attempt, number)
-        self.store.put(key, encode_rows(plan, sources, _rows(datums)))
+        rows = _rows(datums)
+        self.store.put(key, encode_rows(plan, sources, rows, self._since_of(rows)))
         return PlannedSet(number, datums.num_rows, key)
+
+    def _since_of(self, rows: list[list[Any]]) -> Since:
+        outputs = self.since.outputs
+        if not outputs:
+            return Since()
+        return Since(self.since.trees, {row[0]: outputs[row[0]] for row in rows if row[0] in outputs})
 
 
 def _source(leaf: LeafKey, tree: str) -> list[Any]:

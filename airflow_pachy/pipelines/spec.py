@@ -184,8 +184,21 @@ class PipelineSpec(SpecModel):
             raise ValueError(f"a spout produces by itself, so it has no {other!r}; drop one of them")
         if self.spout is None and nothing:
             raise ValueError("input: required, unless the pipeline is a spout")
+        if self.incremental:
+            self._check_incremental()
         if self.service is not None and self.egress is not None:
             raise ValueError("a service makes no commits that egress could copy; drop one of them")
+
+    def _check_incremental(self) -> None:
+        if self.spout is not None or self.service is not None:
+            kind = "spout" if self.spout is not None else "service"
+            raise ValueError(f"incremental: a {kind} has no datums that could go on; drop one of them")
+        if self.reprocess_spec == "every_job":
+            raise ValueError(
+                "incremental: datums that all run from scratch in every job never go on; drop reprocess_spec"
+            )
+        if not any(leaf.incremental for leaf in self.input.leaves()):
+            raise ValueError("incremental: every input says incremental: false; drop it for one of them, or for all")
 
 
 def describe_errors(error: ValidationError, document: Document) -> list[str]:

@@ -6,19 +6,20 @@ skipping and assembly are the real ones. Use it to test what a pipeline makes of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_pachy.pfs.tree import NodeRef, Tree
 from airflow_pachy.pfs.tree.entries import Entry
 from airflow_pachy.worker.plan import DatumResult, ResultWriter, read_plan
+from airflow_pachy.worker.previous import PreviousOutputs
+from airflow_pachy.worker.staging import InputTrees
 
 if TYPE_CHECKING:
     from airflow_pachy.pfs.client import Pfs
     from airflow_pachy.pfs.content import ContentWriter
     from airflow_pachy.pipelines.infos import JobPlan
-    from airflow_pachy.worker.plan import DatumPlan, InputPlan
+    from airflow_pachy.worker.plan import DatumPlan
 
 # By input name, the files below the datum's path with their contents.
 Files = Mapping[str, bytes]
@@ -35,7 +36,10 @@ class CodeRecovered(Exception):
 
 @dataclass
 class InProcessRunner:
-    """Runs `code` on every datum of a plan; `processed` keeps the ids in the order they ran."""
+    """Runs `code` on every datum of a plan; `processed` keeps the ids in the order they ran.
+
+    A datum of an incremental pipeline that goes on from its last output finds that in "out", as another input.
+    """
 
     pfs: Pfs
     code: Code
@@ -58,7 +62,7 @@ class InProcessRunner:
     def _process(self, datum: DatumPlan, writer: ContentWriter) -> DatumResult:
         self.processed.append(datum.id)
         try:
-            outputs = self.code({item.name: self._read(item) for item in datum.inputs})
+            outputs = self.code(self._seen(datum))
         except CodeFailed as error:
             return DatumResult(datum.id, "failed", exit_code=1, reason=str(error))
         except CodeRecovered as error:
@@ -66,10 +70,14 @@ class InProcessRunner:
         entries = [Entry(path, writer.write(content), datum=datum.id) for path, content in sorted(outputs.items())]
         return DatumResult(datum.id, "success", outputs=tuple(entries))
 
-    def _read(self, item: InputPlan) -> dict[str, bytes]:
-        tree = Tree(self.pfs.store, NodeRef.parse(item.tree) if item.tree else None)
-        path = item.path.strip("/")
-        below = tree.entries(f"{path}/" if path else "")
-        entry = tree.get(path) if path else None
-        entries = [*([entry] if entry else []), *below]
+    def _seen(self, datum: DatumPlan) -> dict[str, dict[str, bytes]]:
+        trees = InputTrees(self.pfs.store)
+        seen: dict[str, dict[str, bytes]] = {}
+        for item in datum.inputs:
+            seen.setdefault(item.name, {}).update(self._read(trees.entries(item)))
+        if datum.previous is not None:
+            seen["out"] = self._read(PreviousOutputs(self.pfs.store).of(datum))
+        return seen
+
+    def _read(self, entries: Iterable[Entry]) -> dict[str, bytes]:
         return {one.path: self.pfs.content_reader.read(one.content) for one in entries}

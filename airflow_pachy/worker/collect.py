@@ -157,6 +157,10 @@ class _Collection:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise BadOutput(f"{_path(place.shown)} changed while it was read: end all processes before exiting")
+            kept = self._staged.kept("/".join(place.parts[1:]), status)
+            if kept is not None:
+                self._entries.append(replace(kept, path=place.shown, datum=self._staged.datum.id))
+                return
             content = self._writer.write(file)
         self._uploaded_bytes += content.size_bytes
         executable = bool(status.st_mode & 0o111)

@@ -192,7 +192,7 @@ def _run_tries(
 
 
 def _renew(bench: Bench, staged: StagedDatum, progress: Progress) -> StagedDatum:
-    """The datum as a first try would find it; inputs are fetched again only if the last try changed them."""
+    """The datum as a first try would find it; it is fetched again only if the last try may have changed what it was."""
     if staged.pristine():
         staged.clear_output()
         return staged

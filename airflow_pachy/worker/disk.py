@@ -21,6 +21,15 @@ def make_directory(path: Path) -> None:
     path.chmod(0o777)  # the user's code may run as any uid
 
 
+def make_writable(directory: Path) -> None:
+    """Let any uid change what lies below a directory that we have filled."""
+    for _folder, _names, files, fd in os.fwalk(directory):
+        os.fchmod(fd, 0o777)  # the user's code may run as any uid
+        for name in files:
+            executable = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode & 0o111
+            os.chmod(name, 0o777 if executable else 0o666, dir_fd=fd)
+
+
 def remove_tree(path: Path) -> None:
     """Delete a file or a directory with all below it, also directories that their owner made inaccessible."""
     if path.is_symlink() or not path.is_dir():

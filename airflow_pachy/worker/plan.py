@@ -30,6 +30,7 @@ __all__ = [
     "InputPlan",
     "ResultWriter",
     "SetPlan",
+    "Since",
     "TransformPlan",
     "decode_plan",
     "encode_plan",
@@ -51,7 +52,8 @@ class InputPlan:
     directory of that tree; `""` or `"/"` is the whole repo; a leading or trailing slash means nothing.
     It appears as `/pfs/<name>/<path>`. `lazy` files are named pipes filled when first opened,
     `empty_files` are stand-ins without content. `captures`, of inputs that are joined or grouped, are the glob that
-    the path matches, and the templates of the join's key and of the group's ("" for none).
+    the path matches, and the templates of the join's key and of the group's ("" for none). With `before`, the text of
+    an earlier tree, only files that differ from those there appear.
     """
 
     name: str
@@ -63,14 +65,20 @@ class InputPlan:
     lazy: bool = False
     empty_files: bool = False
     captures: tuple[str, str, str] | None = None
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DatumPlan:
-    """One datum: its id and its inputs in order. A grouped datum names one input several times."""
+    """One datum: its id and its inputs in order. A grouped datum names one input several times.
+
+    `previous`, of incremental pipelines, is the datum whose output is in /pfs/out when it starts: its id, and the
+    result record and the row there that tell its output.
+    """
 
     id: str
     inputs: tuple[InputPlan, ...]
+    previous: tuple[str, str, int] | None = None
 
     @property
     def label(self) -> str:
@@ -122,6 +130,17 @@ class SetPlan:
     format: int = PLAN_FORMAT
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What the datums of a set go on from: earlier trees by source, and `DatumPlan.previous` by datum.
+
+    A tree counts for those datums only that have a previous output; all others see everything.
+    """
+
+    trees: dict[int, str] = field(default_factory=dict)
+    outputs: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+
+
 def plan_key(job: str, attempt: int, number: int) -> str:
     """The bucket key of the plan of set `number` in the given attempt of the job."""
     return f"jobs/{job}/plan/{attempt:04d}-{number:06d}.json"
@@ -131,22 +150,31 @@ def encode_plan(plan: SetPlan) -> bytes:
     """The plan as UTF-8 JSON; what datums share is written once."""
     sources: dict[tuple[Any, ...], int] = {}
     rows: list[list[Any]] = []
+    since = Since()
     for datum in plan.datums:
         row: list[Any] = [datum.id]
         for item in datum.inputs:
             captures = () if item.captures is None else (item.captures,)
             shared = (item.name, item.repo, item.branch, item.commit, item.tree, item.lazy, item.empty_files)
             source = (*shared, *captures)
-            row.append([sources.setdefault(source, len(sources)), item.path])
+            number = sources.setdefault(source, len(sources))
+            row.append([number, item.path])
+            if item.before is not None:
+                since.trees[number] = item.before
         rows.append(row)
-    return encode_rows(plan, list(sources), rows)
+        if datum.previous is not None:
+            since.outputs[datum.id] = datum.previous
+    return encode_rows(plan, list(sources), rows, since)
 
 
-def encode_rows(plan: SetPlan, sources: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]]) -> bytes:
+def encode_rows(
+    plan: SetPlan, sources: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]], since: Since | None = None
+) -> bytes:
     """The same for datums as rows: `[id, [source, path], ...]`, where a source is the other fields of an `InputPlan`.
 
     The plan's own `datums` are not looked at.
     """
+    since = since or Since()
     document = {
         "format": plan.format,
         "job": plan.job,
@@ -158,6 +186,8 @@ def encode_rows(plan: SetPlan, sources: Sequence[Sequence[Any]], rows: Sequence[
         "transform": asdict(plan.transform),
         "sources": sources,
         "datums": rows,
+        "before": {str(number): tree for number, tree in since.trees.items()},
+        "previous": since.outputs,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
 
@@ -172,6 +202,10 @@ def decode_plan(body: bytes, *, key: str = "set plan") -> SetPlan:
                 "use the helper image of the same release as the scheduler's airflow-provider-pachy"
             )
         sources = [tuple(source) for source in document["sources"]]
+        since = Since(
+            {int(number): tree for number, tree in document.get("before", {}).items()},
+            {datum: (one, record, row) for datum, (one, record, row) in document.get("previous", {}).items()},
+        )
         return SetPlan(
             job=document["job"],
             set=document["set"],
@@ -180,7 +214,7 @@ def decode_plan(body: bytes, *, key: str = "set plan") -> SetPlan:
             results_prefix=document["results_prefix"],
             deadline=document.get("deadline"),
             transform=_decode_transform(document["transform"]),
-            datums=tuple(_decode_datum(row, sources) for row in document["datums"]),
+            datums=tuple(_decode_datum(row, sources, since) for row in document["datums"]),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise Corrupt(f"{key} is not a set plan ({type(error).__name__}: {error}): plan the job again") from error
@@ -191,14 +225,16 @@ def _decode_transform(document: dict[str, Any]) -> TransformPlan:
     return TransformPlan(**{**document, **{name: tuple(document[name]) for name in tuples}})
 
 
-def _decode_datum(row: list[Any], sources: list[tuple[Any, ...]]) -> DatumPlan:
+def _decode_datum(row: list[Any], sources: list[tuple[Any, ...]], since: Since) -> DatumPlan:
     datum_id, *pairs = row
+    previous = since.outputs.get(datum_id)
     inputs = []
     for source, path in pairs:
         name, repo, branch, commit, tree, lazy, empty_files, *more = sources[source]
         captures = tuple(more[0]) if more else None
-        inputs.append(InputPlan(name, repo, branch, commit, tree, path, lazy, empty_files, captures))
-    return DatumPlan(datum_id, tuple(inputs))
+        before = None if previous is None else since.trees.get(source)
+        inputs.append(InputPlan(name, repo, branch, commit, tree, path, lazy, empty_files, captures, before))
+    return DatumPlan(datum_id, tuple(inputs), previous)
 
 
 def write_plan(store: ObjectStore, key: str, plan: SetPlan) -> None:

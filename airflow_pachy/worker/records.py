@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -91,10 +92,30 @@ def encode_results(results: Iterable[DatumResult]) -> bytes:
 
 def decode_results(body: bytes, *, key: str = "result record") -> list[DatumResult]:
     """Read what `encode_results` wrote; `key` names the object in errors. Raises `Corrupt`."""
-    try:
+    with _decoding(key):
         rows = pq.read_table(pa.BufferReader(body)).to_pylist()
         return [_from_row(row) for row in rows]
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+
+
+class RecordFile:
+    """One record object, of which few results are wanted. Raises `Corrupt`."""
+
+    def __init__(self, body: bytes, key: str) -> None:
+        self._key = key
+        with _decoding(key):
+            self._table = pq.read_table(pa.BufferReader(body))
+
+    def result(self, row: int) -> DatumResult:
+        """The result in this row, counted from 0."""
+        with _decoding(self._key):
+            return _from_row(self._table.slice(row, 1).to_pylist()[0])
+
+
+@contextmanager
+def _decoding(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError) as error:
         raise Corrupt(
             f"{key} is not a result record ({error}): delete it and rerun the job's failed datum set"
         ) from error

@@ -22,6 +22,7 @@ from airflow_pachy.pfs.content import ContentReader, ContentWriter
 from airflow_pachy.worker.batches import cut_batches, process_batch
 from airflow_pachy.worker.datums import Bench, ByteBudget, SetAborted, process_datum
 from airflow_pachy.worker.outcome import ExitCode, SetOutcome, WorkerOptions
+from airflow_pachy.worker.previous import PreviousOutputs
 from airflow_pachy.worker.records import ResultWriter
 from airflow_pachy.worker.resuming import read_earlier
 from airflow_pachy.worker.staging import InputTrees, Stager
@@ -79,7 +80,7 @@ class _SetRun:
         self._bench = Bench(
             plan=plan,
             trees=trees,
-            stager=Stager(trees, reader, options.stage_budget_bytes),
+            stager=Stager(trees, reader, options.stage_budget_bytes, PreviousOutputs(store)),
             reader=reader,
             writer=self._content,
             budget=ByteBudget(options.stage_budget_bytes),

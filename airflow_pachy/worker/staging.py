@@ -12,21 +12,23 @@ import os
 import stat
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import DatumFailed
 from airflow_pachy.pfs.tree import Directory, File, NodeRef, Tree
-from airflow_pachy.worker.disk import CONTROL, OUT, make_directory, remove_tree, tick, untouched
+from airflow_pachy.worker.disk import CONTROL, OUT, make_directory, make_writable, remove_tree, tick, untouched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from airflow_pachy.pfs.content import ContentReader
     from airflow_pachy.pfs.objects.store import ObjectStore
     from airflow_pachy.pfs.tree.entries import Entry
     from airflow_pachy.worker.plan import DatumPlan, InputPlan
+    from airflow_pachy.worker.previous import PreviousOutputs
 
 MAX_LAZY_FILES = 10_000
 RESERVED_NAMES = frozenset({"", ".", "..", OUT, CONTROL})
@@ -63,22 +65,37 @@ class InputTrees:
         return found
 
     def entries(self, item: InputPlan) -> Iterator[Entry]:
-        """The files of an input, in path order."""
+        """The files of an input, in path order; if it has a tree `before`, those that are not there or not the same."""
         found = self.find(item)
+        path = item.path.strip("/")
         if isinstance(found, File):
-            yield found.entry
-        else:
-            path = item.path.strip("/")
-            yield from self.open(item.tree).entries(f"{path}/" if path else "")
+            if item.before is None or not _same(found.entry, self.open(item.before).get(path)):
+                yield found.entry
+            return
+        below = f"{path}/" if path else ""
+        if item.before is None:
+            yield from self.open(item.tree).entries(below)
+            return
+        for change in self.open(item.tree).diff(self.open(item.before), below):
+            if change.new is not None:
+                yield change.new
 
     def size_bytes(self, datum: DatumPlan) -> int:
         """Bytes that staging the datum will put on disk."""
         total = 0
         for item in distinct_inputs(datum):
-            if not (item.lazy or item.empty_files):
-                found = self.find(item)
-                total += found.entry.content.size_bytes if isinstance(found, File) else found.size_bytes
+            if item.lazy or item.empty_files:
+                continue
+            if item.before is not None:
+                total += sum(entry.content.size_bytes for entry in self.entries(item))
+                continue
+            found = self.find(item)
+            total += found.entry.content.size_bytes if isinstance(found, File) else found.size_bytes
         return total
+
+
+def _same(entry: Entry, before: Entry | None) -> bool:
+    return before is not None and (entry.content.hash, entry.executable) == (before.content.hash, before.executable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +104,7 @@ class StagedDatum:
 
     `root` holds a directory per input and `out`, except while a runner has them under /pfs.
     `bytes` were downloaded in `seconds`. What has a ctime of `ready_ns` or later was changed by user code.
+    `begins_with` are the files that were in `out` when it was staged, by path, with their inodes.
     """
 
     datum: DatumPlan
@@ -94,11 +112,18 @@ class StagedDatum:
     bytes: int
     seconds: float
     ready_ns: int
+    begins_with: Mapping[str, tuple[Entry, int]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The inputs' names, each once."""
         return tuple(dict.fromkeys(item.name for item in self.datum.inputs))
+
+    def kept(self, path: str, status: os.stat_result) -> Entry | None:
+        """The file that was in `out` at this path when the datum was staged, if it is as it was."""
+        entry, inode = self.begins_with.get(path, (None, 0))
+        # A directory that was renamed brings its files to other paths without a trace in them.
+        return entry if status.st_ino == inode and status.st_ctime_ns < self.ready_ns else None
 
     def unmodified(self, status: os.stat_result, item: InputPlan) -> bool:
         """Whether a file of this input, with this lstat, is as it was staged."""
@@ -107,8 +132,8 @@ class StagedDatum:
         return stat.S_ISREG(status.st_mode) and status.st_ctime_ns < self.ready_ns
 
     def pristine(self) -> bool:
-        """Whether no input has been written to, created or removed, so that another try may use them as they are."""
-        return all(untouched(self.root / name, self.ready_ns) for name in self.names)
+        """Whether another try may use it when `out` is cleared: no input was written to, created or removed."""
+        return not self.begins_with and all(untouched(self.root / name, self.ready_ns) for name in self.names)
 
     def clear_output(self) -> None:
         """Make `out` an empty directory again."""
@@ -123,14 +148,17 @@ class StagedDatum:
 class Stager:
     """Stages datums; `budget_bytes` is the size of the largest that it accepts."""
 
-    def __init__(self, trees: InputTrees, reader: ContentReader, budget_bytes: int) -> None:
+    def __init__(
+        self, trees: InputTrees, reader: ContentReader, budget_bytes: int, previous: PreviousOutputs | None = None
+    ) -> None:
         self._trees = trees
         self._reader = reader
         self._budget_bytes = budget_bytes
+        self._previous = previous
 
     def size_bytes(self, datum: DatumPlan) -> int:
         """Bytes that the datum will take on disk. Raises `UnfitDatum`, before any download, when that is too many."""
-        size = self._trees.size_bytes(datum)
+        size = self._trees.size_bytes(datum) + sum(entry.content.size_bytes for entry in self._outputs(datum))
         if size > self._budget_bytes:
             raise UnfitDatum(
                 f"its inputs are {size:,} bytes, and the space for staged inputs is {self._budget_bytes:,} bytes: "
@@ -146,10 +174,24 @@ class Stager:
         """The same for several datums at once, which share the time that it takes."""
         started = time.monotonic()
         whole = [work for datum, root, _size_bytes in orders for work in self._lay_out(datum, root)]
-        self._reader.materialise(self._files(whole))
+        outputs = [(root / OUT, self._outputs(datum)) for datum, root, _size_bytes in orders]
+        begun = ((entry, _place(out, entry.path)) for out, entries in outputs for entry in entries)
+        self._reader.materialise(chain(self._files(whole), begun))
+        begins_with = [_handed_over(out, entries) for out, entries in outputs]
         seconds = (time.monotonic() - started) / max(1, len(orders))
         ready_ns = tick()
-        return [StagedDatum(datum, root, size_bytes, seconds, ready_ns) for datum, root, size_bytes in orders]
+        return [
+            StagedDatum(datum, root, size_bytes, seconds, ready_ns, files)
+            for (datum, root, size_bytes), files in zip(orders, begins_with, strict=True)
+        ]
+
+    def _outputs(self, datum: DatumPlan) -> tuple[Entry, ...]:
+        """What lies in `out` before the datum's code starts."""
+        if datum.previous is None:
+            return ()
+        if self._previous is None:
+            raise UnfitDatum(f"nobody reads what datum {datum.previous[0]} wrote, which this one begins with")
+        return self._previous.of(datum)
 
     def _lay_out(self, datum: DatumPlan, root: Path) -> Iterator[tuple[InputPlan, Path]]:
         """Make the datum's directories, pipes and stand-ins; what is left are inputs to download, and where to."""
@@ -159,6 +201,10 @@ class Stager:
         for name in (OUT, *(item.name for item in datum.inputs)):
             make_directory(root / name)
         for item in distinct_inputs(datum):
+            path = item.path.strip("/")
+            if path and item.before is not None and isinstance(self._trees.find(item), Directory):
+                # Its variable names it, also when nothing in it is new.
+                _place(root / item.name, path).mkdir(parents=True, exist_ok=True)
             if item.lazy:
                 make_pipes(self._trees.entries(item), root / item.name)
             elif item.empty_files:
@@ -170,6 +216,13 @@ class Stager:
         for item, directory in whole:
             for entry in self._trees.entries(item):
                 yield entry, _place(directory, entry.path)
+
+
+def _handed_over(out: Path, entries: Sequence[Entry]) -> dict[str, tuple[Entry, int]]:
+    """Let the user's code change the files that `out` begins with; they, by path, with their inodes."""
+    if entries:
+        make_writable(out)
+    return {entry.path: (entry, (out / entry.path).lstat().st_ino) for entry in entries}
 
 
 def distinct_inputs(datum: DatumPlan) -> list[InputPlan]:

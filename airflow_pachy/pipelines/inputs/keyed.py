@@ -57,12 +57,12 @@ def group_key(item: DatumInput) -> str:
 
 def _captured(item: DatumInput, template: str) -> str:
     assert item.captures is not None, f"input {item.name!r} came into a join or group without a template"
-    return _filler(item.captures.glob, template)(item.path)
+    return key_filler(item.captures.glob, template)(item.path)
 
 
 @lru_cache(maxsize=256)
-def _filler(pattern: str, template: str) -> Callable[[str], str]:
-    """The key of a path. A path that the glob has listed is one that it matches."""
+def key_filler(pattern: str, template: str) -> Callable[[str], str]:
+    """What gives the key of a path. A path that the glob has listed is one that it matches."""
     glob = compile_glob(pattern)
     group = re.fullmatch(r"\$(\d+)", template)
     if group is None or glob.is_root or group[1] == "0":

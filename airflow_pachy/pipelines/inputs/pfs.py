@@ -31,6 +31,7 @@ class PfsInput(Input):
 
     `join_on` and `group_by` are for joins and groups around it: `$1` is what the glob's first group matched. With
     `trigger=False` commits of the branch do not start the pipeline; a mapping says when `branch` follows another one.
+    With `incremental=False` a datum of an incremental pipeline always sees all of it.
     """
 
     refused: ClassVar[Mapping[str, str]] = {
@@ -51,6 +52,7 @@ class PfsInput(Input):
     group_by: str = ""
     s3: bool = False
     trigger: InputTrigger = True
+    incremental: bool = True
 
     @model_validator(mode="before")
     @classmethod
@@ -95,6 +97,11 @@ class PfsInput(Input):
                     "put ( ) around the part of the pattern that is meant, as in '/(*).csv'"
                 )
         return self
+
+    @field_validator("incremental", mode="before")
+    @classmethod
+    def _nothing_said_is_the_pipeline_s(cls, value: Any) -> Any:
+        return True if value is None else value
 
     @field_validator("branch", mode="before")
     @classmethod

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 NOT_RUN = {
-    "incremental": "datums that were processed before are skipped anyway; for appending use on_collision: append",
     "service": "run it as a Kubernetes Deployment",
     "spout": "let a task of a scheduled DAG put the files",
 }
@@ -84,7 +83,7 @@ def _explain(document: Document, defaults: list[Mapping[str, Any] | Document]) -
 
 def not_run(spec: PipelineSpec) -> Iterator[str]:
     """What the spec asks for that is read but that no DAG does: such a pipeline is refused when its DAG is made."""
-    asked = {"incremental": spec.incremental, "service": spec.service is not None, "spout": spec.spout is not None}
+    asked = {"service": spec.service is not None, "spout": spec.spout is not None}
     return (f"{name}: no DAG does this yet: {NOT_RUN[name]}" for name, given in asked.items() if given)
 
 

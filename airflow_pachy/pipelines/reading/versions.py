@@ -94,15 +94,18 @@ def _without_input_list(value: dict[str, Any]) -> dict[str, Any]:
     inputs = value.pop("inputs")
     if not isinstance(inputs, list) or not inputs:
         raise ValueError("'inputs' is a list of inputs with at least one in it")
-    leaves, incremental = [], []
+    leaves: list[dict[str, dict[str, Any]]] = []
+    incremental: list[bool] = []
     for place, one in enumerate(inputs):
         leaf, diff = _input_of_list(one, f"inputs[{place}]")
         leaves.append({"pfs": leaf})
         incremental.append(diff)
     # Of several inputs each pair of pieces was seen together once, which is what a cross of them is.
     value["input"] = leaves[0] if len(leaves) == 1 else {"cross": leaves}
-    if all(incremental):
+    if any(incremental):
         value["incremental"] = True
+        for leaf, diff in zip(leaves, incremental, strict=True):
+            leaf["pfs"] |= {} if diff else {"incremental": False}
     return value
 
 

@@ -128,7 +128,7 @@ def test_the_trigger_rule_is_that_of_the_first_step(dag):
         ({"datum_set": {"number": 2, "per_worker": 1}}, InvalidSpec, "per_worker"),
         ({"runner": "docker"}, InvalidSpec, "use one of auto, kubernetes, local"),
         ({"pod": {"cmds": ["x"]}}, InvalidSpec, "give it to DatumMapOperator itself"),
-        ({"incremental": True}, InvalidSpec, "skipped anyway"),
+        ({"incremental": True, "reprocess": True}, InvalidSpec, "never go on"),
         ({"egress": {"URL": "bucket/dir"}}, InvalidSpec, "'bucket/dir' has no scheme"),
         ({"datum_trys": 3}, TypeError, "did you mean 'datum_tries'"),
         ({"node_selector": {}}, TypeError, r"go into pod=\{"),

@@ -67,8 +67,12 @@ def test_a_list_of_inputs_becomes_a_cross():
     assert spec.parallelism_spec.constant == 4
     diff = {"method": {"partition": "REPO", "incremental": "DIFF"}}
     assert parse(oldest(diff, diff)).incremental
+    assert not parse(oldest({"method": "reduce"}, {"method": "global"})).incremental
     # The other input is to be seen as a whole.
-    assert not parse(oldest(diff, {"method": "global"})).incremental
+    mixed = parse(oldest(diff, {"method": "global"}))
+    assert mixed.incremental
+    assert [leaf.incremental for leaf in mixed.input.leaves()] == [True, False]
+    assert PipelineSpec.from_dict(mixed.to_spec()) == mixed
 
 
 def test_the_manual_s_oldest_spec():
