@@ -21,10 +21,11 @@ def pipeline_schedule(inputs: Iterable[Input], outputs: Iterable[str], pfs_conn_
 
     None if nothing starts it: all inputs are pinned, or tick never.
     """
-    from airflow.sdk import AssetAny, AssetOrTimeSchedule
+    from airflow.sdk import AssetAny
 
-    from airflow_pachy.assets import pfs_asset
+    from airflow_pachy.assets import git_asset, pfs_asset
     from airflow_pachy.pipelines.inputs.fed import fed_inputs
+    from airflow_pachy.pipelines.inputs.git import GitInput
 
     nodes = list(inputs)
     fed = [one for node in nodes for one in fed_inputs(node)]
@@ -33,17 +34,18 @@ def pipeline_schedule(inputs: Iterable[Input], outputs: Iterable[str], pfs_conn_
     leaves = [leaf for node in nodes for leaf in node.leaves() if leaf.commit is None and leaf.trigger is not False]
     branches = dict.fromkeys(f"{leaf.repo}@{leaf.branch}" for leaf in leaves)
     assets = [pfs_asset(branch, conn_id=pfs_conn_id) for branch in branches if branch not in own]
+    # A push wakes the DAG before its next poll, where a webhook tells of it.
+    pushes = dict.fromkeys((one.url, one.branch) for one in fed if isinstance(one, GitInput))
+    assets += [git_asset(url, branch) for url, branch in pushes]
     timetable = _timetable(fed, git_poll)
     condition = assets[0] if len(assets) == 1 else AssetAny(*assets) if assets else None
     if timetable is not None and condition is not None:
-        return AssetOrTimeSchedule(timetable=timetable, assets=condition)
+        return _airflow_timetables().AssetOrTimeSchedule(timetable=timetable, assets=condition)
     return timetable or condition
 
 
 def _timetable(fed: Iterable[Any], git_poll: timedelta) -> Any:
     """The ticks of all inputs that are fed by the clock."""
-    from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
-
     from airflow_pachy.pfs.schedules import step_of
     from airflow_pachy.pipelines.inputs.cron import CronInput
 
@@ -62,7 +64,20 @@ def _timetable(fed: Iterable[Any], git_poll: timedelta) -> Any:
             "fields or all as @every, or put one into a pipeline of its own"
         )
     if steps:
-        return DeltaTriggerTimetable(min(steps))
+        return _airflow_timetables().DeltaTriggerTimetable(min(steps))
     if len(crons) > 1:
-        return MultipleCronTriggerTimetable(*crons, timezone="UTC")
-    return CronTriggerTimetable(crons[0], timezone="UTC") if crons else None
+        return _airflow_timetables().MultipleCronTriggerTimetable(*crons, timezone="UTC")
+    return _airflow_timetables().CronTriggerTimetable(crons[0], timezone="UTC") if crons else None
+
+
+def _airflow_timetables() -> Any:
+    """Where Airflow keeps its timetables: the SDK since 3.2, before that in the modules that the scheduler uses."""
+    from airflow import sdk
+
+    if hasattr(sdk, "AssetOrTimeSchedule"):
+        return sdk
+    from types import SimpleNamespace
+
+    from airflow.timetables import assets, trigger
+
+    return SimpleNamespace(**{**vars(trigger), "AssetOrTimeSchedule": assets.AssetOrTimeSchedule})

@@ -24,7 +24,10 @@ def collect(context: Any, reads: Iterable[tuple[str, str, str]], writes: Iterabl
 
     `context` is the operator or hook that has `pfs_conn_id`. Costs nothing where nobody reads lineage.
     """
-    from airflow.sdk.lineage import get_hook_lineage_collector
+    try:
+        from airflow.sdk.lineage import get_hook_lineage_collector
+    except ImportError:  # Airflow 3.1, whose names the type checker, on a newer one, does not find there
+        from airflow.lineage.hook import get_hook_lineage_collector  # type: ignore[no-redef,import-not-found]
 
     collector = get_hook_lineage_collector()
     for add, versions in ((collector.add_input_asset, reads), (collector.add_output_asset, writes)):

@@ -4,10 +4,14 @@ from datetime import timedelta
 
 import pytest
 from airflow.sdk import DAG, BaseOperator, TaskGroup, task
-from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_pachy.errors import InvalidAddress, InvalidName, InvalidSpec
 from airflow_pachy.operators import DatumMapOperator
+
+try:
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError:  # Airflow 3.1
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 
 IMAGES = {"pfs": {"repo": "images", "glob": "/*"}}
 

@@ -6,8 +6,6 @@ import dataclasses
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk import lineage
-from airflow.sdk.lineage import HookLineageCollector
 from openlineage.client.serde import Serde
 
 from airflow_pachy.assets import create_asset
@@ -16,6 +14,11 @@ from airflow_pachy.operators.lineage import asset_to_dataset, collect, job_facet
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pipelines import JobRequest, PipelineSpec, assemble_job, plan_job
 from airflow_pachy.testing.pipelines import InProcessRunner
+
+try:
+    from airflow.sdk import lineage
+except ImportError:  # Airflow 3.1
+    from airflow.lineage import hook as lineage
 
 SPEC = {
     "pipeline": {"name": "both"},
@@ -36,7 +39,7 @@ def job():
 
 
 def test_airflows_collector_hears_of_versions(job, monkeypatch):
-    collector = HookLineageCollector()
+    collector = lineage.HookLineageCollector()
     monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
     collect(SimpleNamespace(pfs_conn_id="lake"), *job_versions(job))
     found = collector.collected_assets

@@ -44,7 +44,8 @@ def test_an_asset_uri_is_normalised_by_airflow():
     assert Asset(uri="pfs://pachy_default@images/master/").uri == "pfs://images/master"
 
 
-def test_the_configuration_has_our_defaults():
+def test_the_configuration_has_our_defaults(manager):
+    manager.initialize_providers_configuration()  # before Airflow 3.2 only Airflow's own commands do that
     from airflow.configuration import conf
 
     assert conf.getfloat("pachy", "poll_interval") == 2.0
