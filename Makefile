@@ -7,7 +7,7 @@ PYVER  := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2]
 export PYTHONPATH :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all lint format bench constraints helper-image clean
+.PHONY: help demo demo-ui test test-all test-oldest lint format bench constraints helper-image clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -21,8 +21,11 @@ demo-ui: $(VENV)/.demo  ## Airflow's UI on the data of the last demo, no passwor
 test: $(VENV)/.dev  ## all tests that need no cluster and no S3 server
 	@scripts/test
 
-test-all: $(VENV)/.dev  ## also those that need KUBECONFIG, PACHY_TEST_S3_ENDPOINT and PostgreSQL (what is skipped says why)
+test-all: $(VENV)/.dev  ## also those that need KUBECONFIG, PACHY_TEST_S3_ENDPOINT, PostgreSQL and MariaDB (what is skipped says why)
 	@scripts/test --all
+
+test-oldest: .venv-oldest/.dev  ## what touches Airflow, on the oldest Airflow that is supported
+	@VENV=.venv-oldest scripts/test tests/unit/airflow tests/integration/airflow
 
 lint: $(VENV)/.dev  ## ruff, mypy, layer rules
 	@scripts/lint
@@ -40,7 +43,7 @@ constraints: $(UV)  ## pin again: newest versions that fit pyproject.toml, for e
 	@scripts/constraints
 
 clean:  ## remove environments, demo data and caches
-	rm -rf $(VENV) .uv .demo .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest .uv .demo .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # uv and not pip: pip backtracks for minutes on Airflow's dependencies. --target needs neither the venv
 # module nor leave to write into the system's own packages.
@@ -64,6 +67,12 @@ $(VENV)/.demo: pyproject.toml constraints/$(PYVER).txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints/$(PYVER).txt | $(BIN)/python
 	$(call install,dev)
+
+.venv-oldest/.dev: pyproject.toml constraints/airflow-3.1.txt | $(UV)
+	@echo "Installing airflow-provider-pachy[dev] and Airflow 3.1 ..."
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-oldest
+	@$(UV) pip install --quiet --compile-bytecode --python .venv-oldest/bin/python -c constraints/airflow-3.1.txt -e '.[dev]'
+	@touch $@
 
 $(VENV)/.bench: pyproject.toml constraints/$(PYVER).txt | $(BIN)/python
 	$(call install,dev$(comma)dvc)
