@@ -8,6 +8,7 @@ identical one. Where an asset is only mentioned, `Asset.ref(name=...)` is safe a
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from airflow_pachy.errors import InvalidAddress
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Asset
 
-__all__ = ["create_asset", "normalize_uri", "pfs_asset"]
+__all__ = ["create_asset", "git_asset", "git_uri", "normalize_uri", "pfs_asset"]
 
 _FORM = "pfs://[connection@]repo/branch[/path]"
 
@@ -49,6 +50,23 @@ def create_asset(
     from airflow.sdk import Asset
 
     return Asset(uri=_uri(repo, branch, conn_id), group="pfs", extra=extra)
+
+
+def git_asset(url: str, branch: str) -> Asset:
+    """The asset of a branch of a git repository, whose events are pushes; pipelines with that git input wait for it.
+
+    The webhook emits them (`airflow_pachy.plugin.webhook`), and so may anybody in Airflow's asset view.
+    """
+    from airflow.sdk import Asset
+
+    from airflow_pachy.pipelines.inputs.git import repository_address
+
+    return Asset(uri=git_uri(repository_address(url), branch), group="git")
+
+
+def git_uri(address: str, branch: str) -> str:
+    """The URI of the asset of a git branch; `address` is host and path, as `github.com/owner/project`."""
+    return f"git-push://{quote(address)}?{urlencode({'branch': branch})}"
 
 
 def normalize_uri(uri: SplitResult) -> SplitResult:

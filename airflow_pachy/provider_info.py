@@ -144,6 +144,15 @@ def _options() -> dict[str, Any]:
             "string",
             "",
         ),
+        "webhook_secret": {
+            **_option(
+                "Secret of the webhooks that git servers call at /pachy-hooks/git of the API server; without it there "
+                "is no such address. See git inputs in the documentation.",
+                "string",
+                "",
+            ),
+            "sensitive": True,
+        },
         **_pod_options(),
     }
 

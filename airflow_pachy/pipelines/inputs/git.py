@@ -80,9 +80,13 @@ def pushed_revision(payload: Mapping[str, Any], git: GitInput) -> str | None:
         return None
     place: Any = payload.get("repository") or payload.get("project") or {}
     fields = ("clone_url", "html_url", "ssh_url", "git_http_url", "git_ssh_url", "web_url", "http_url")
-    known = {_plain(str(place[name])) for name in fields if place.get(name)}
+    known = {repository_address(str(place[name])) for name in fields if place.get(name)}
     revision = str(payload.get("after") or payload.get("checkout_sha") or "")
-    if _plain(git.url) not in known or not re.fullmatch(r"[0-9a-f]{40}", revision) or not revision.strip("0"):
+    if (
+        repository_address(git.url) not in known
+        or not re.fullmatch(r"[0-9a-f]{40}", revision)
+        or not revision.strip("0")
+    ):
         return None
     return revision
 
@@ -129,7 +133,7 @@ def _branch_name(branch: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", branch)
 
 
-def _plain(url: str) -> str:
+def repository_address(url: str) -> str:
     """A repository's address whatever the way to it: host and path without user, scheme and .git."""
     text = re.sub(r"^[a-z+]+://", "", url.strip().lower())
     text = re.sub(r"^[^@/]+@", "", text).replace(":", "/", 1) if "@" in text.partition("/")[0] else text

@@ -173,7 +173,7 @@ def test_several_schedules_in_one_pipeline():
 def test_git_inputs_are_polled():
     git = {"git": {"url": "https://example.com/code.git", "name": "code"}}
     dag = pipeline_dag(cron_pipeline(git), git_poll=timedelta(minutes=2), git_conn_id="forge")
-    assert ticks(dag.timetable, "delta") == timedelta(minutes=2)
+    assert ticks(dag.timetable.timetable, "delta") == timedelta(minutes=2)
     assert dag.get_task("nightly_feed").git_conn_id == "forge"
     assert dag.timetable.asset_condition.uri == "git-push://example.com/code?branch=master"
 
