@@ -101,6 +101,7 @@ def inspect(session: Session, *, job: str, datum: str, as_json: bool) -> None:
     fields.append(("Inputs", _inputs(info)))
     if result is not None:
         fields += _measured(result)
+    fields.append(("Log", info.log or ""))
     print_fields(info, fields, as_json=False)
     if result is not None and result.log_tail:
         click.echo(f"\nThe end of its log:\n{result.log_tail.rstrip()}")
@@ -213,4 +214,5 @@ def _columns() -> list[tuple[str, Callable[[JobDatum], str]]]:
         ("INPUTS", _inputs),
         ("STATE", lambda datum: datum.state),
         ("BECAUSE", lambda datum: datum.error.partition("\n")[0] or datum.reason),
+        ("LOG", lambda datum: datum.log or ""),
     ]

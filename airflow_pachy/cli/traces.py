@@ -47,6 +47,7 @@ def _fields(trace: FileTrace) -> list[tuple[str, str]]:
         ("Job", f"{job.id}{carried}"),
         ("Airflow run", f"{job.dag_id} / {job.run_id}"),
         ("Log of", f"{trace.task}[{trace.datum_set}]" if trace.datum_set is not None else trace.task or ""),
+        ("Log", trace.log or ""),
         ("Author", trace.author or ""),
     ]
     if trace.result is not None:

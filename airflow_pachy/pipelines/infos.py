@@ -110,7 +110,8 @@ class JobDatum:
     """One datum of a job. `reason` says why it runs or is skipped, `error` why it failed.
 
     `inputs` are (input name, path) pairs. `record` is the bucket key of the result record that holds
-    its outputs, log tail and timings, `row` its place there. `cursor` continues a listing after it.
+    its outputs, log tail and timings, `row` its place there. `log` is the URL of the Airflow task whose log has its
+    lines, without a host where Airflow's address is not known. `cursor` continues a listing after it.
     """
 
     id: str
@@ -120,4 +121,5 @@ class JobDatum:
     error: str = ""
     record: str | None = None
     row: int = 0
+    log: str | None = None
     cursor: str = ""

@@ -17,6 +17,7 @@ from airflow_pachy.pipelines.assemble import assemble_job
 from airflow_pachy.pipelines.failing import settle_and_close
 from airflow_pachy.pipelines.infos import LIVE_STATES, JobDatum
 from airflow_pachy.pipelines.job_rows import describe_job, find_job
+from airflow_pachy.pipelines.log_links import LogLinks
 from airflow_pachy.pipelines.memory import open_tree
 from airflow_pachy.pipelines.plan import plan_job
 from airflow_pachy.pipelines.rows import UNFINISHED, read_row
@@ -151,7 +152,8 @@ def list_job_datums(
         wanted.append(tree.entries(UNFINISHED + prefix, after=after))
     if state not in ("pending", "failed", "recovered"):
         wanted.append(tree.entries(prefix, after=max(after or "", _BEFORE_IDS)))
-    datums = (_describe(entry, job_id) for entry in chain.from_iterable(wanted))
+    links = LogLinks(pfs)
+    datums = (_describe(entry, job_id, links) for entry in chain.from_iterable(wanted))
     return islice((one for one in datums if state is None or one.state == state), limit)
 
 
@@ -162,10 +164,10 @@ def inspect_job_datum(pfs: Pfs, job_id: str, datum: str) -> JobDatum:
     entry = tree.get(datum) or tree.get(UNFINISHED + datum)
     if entry is None:
         raise DatumNotFound(f"job {job_id} has no datum {datum!r}; list them with: pachy list datum {job_id}")
-    return _describe(entry, job_id)
+    return _describe(entry, job_id, LogLinks(pfs))
 
 
-def _describe(entry: Entry, job_id: str) -> JobDatum:
+def _describe(entry: Entry, job_id: str, links: LogLinks) -> JobDatum:
     row = read_row(entry)
     skipped = row.state == "success" and row.job != job_id
     return JobDatum(
@@ -176,5 +178,6 @@ def _describe(entry: Entry, job_id: str) -> JobDatum:
         error=row.error,
         record=row.record,
         row=row.row,
+        log=links.of_record(row.record),
         cursor=entry.path,
     )

@@ -14,6 +14,7 @@ from airflow_pachy.errors import DatumNotFound, InvalidArgument, PipelineNotFoun
 from airflow_pachy.metadata.models import Job
 from airflow_pachy.pipelines.job_rows import describe_job, find_job
 from airflow_pachy.pipelines.lifecycle import inspect_pipeline
+from airflow_pachy.pipelines.log_links import LogLinks
 from airflow_pachy.pipelines.memory import open_tree
 from airflow_pachy.pipelines.rows import UNFINISHED, DatumRow, read_row
 from airflow_pachy.worker.records import decode_results
@@ -38,8 +39,8 @@ class FileTrace:
     """How a file came to be.
 
     `published_by` is the job whose commit it was asked of, `made_by` the one that ran the datum. `transform` is that of
-    the pipeline's version then: image, command, environment. `task` and `datum_set` say whose log in
-    Airflow has the datum's lines. Files that no job made have none of these, only an author and a description.
+    the pipeline's version then: image, command, environment. `task` and `datum_set` say whose log in Airflow has the
+    datum's lines, `log` is its URL. Files that no job made have none of these, only an author and a description.
     """
 
     file: FileInfo
@@ -56,6 +57,7 @@ class FileTrace:
     code_version: str | None = None
     task: str | None = None
     datum_set: int | None = None
+    log: str | None = None
     result: DatumResult | None = None
 
 
@@ -89,6 +91,7 @@ def trace_file(pfs: Pfs, address: str) -> FileTrace:
         code_version=code_version,
         task=f"{making.stage}.datums",
         datum_set=_set_number(row.record),
+        log=LogLinks(pfs).of_record(row.record),
         result=decode_results(pfs.store.get(row.record), key=row.record)[row.row] if row.record else None,
     )
 
