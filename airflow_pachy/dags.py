@@ -136,7 +136,6 @@ def _dag(
 ) -> DAG:
     from airflow.sdk import DAG
 
-    from airflow_pachy.operators import DatumMapOperator
     from airflow_pachy.pipelines.inputs.fed import fed_inputs
     from airflow_pachy.timetables import pipeline_schedule
 
@@ -160,19 +159,33 @@ def _dag(
         for name in order:
             spec = by_name[name]
             fed = any(fed_inputs(spec.input))
-            # A tick that was missed has its turn like any other commit, though a schedule started the run.
-            settings = {
-                **stage_arguments(spec),
-                "pfs_conn_id": pfs_conn_id,
-                **({"latest": False} if fed else {}),
-                **stage,
-            }
-            stages[name] = DatumMapOperator(name, **settings)
+            stages[name] = _service(spec, pfs_conn_id, stage) if spec.service else _stage(spec, pfs_conn_id, stage, fed)
             if fed:
                 _feed(spec, pfs_conn_id, git_conn_id) >> stages[name]
             for before in sorted(needs[name]):
                 stages[before] >> stages[name]
     return dag
+
+
+def _stage(spec: PipelineSpec, pfs_conn_id: str, given: Mapping[str, Any], fed: bool) -> Any:
+    from airflow_pachy.operators import DatumMapOperator
+
+    # A tick that was missed has its turn like any other commit, though a schedule started the run.
+    latest = {"latest": False} if fed else {}
+    return DatumMapOperator(spec.name, **{**stage_arguments(spec), "pfs_conn_id": pfs_conn_id, **latest, **given})
+
+
+def _service(spec: PipelineSpec, pfs_conn_id: str, given: Mapping[str, Any]) -> Any:
+    """A service has no datums, so what is given for those says nothing to it."""
+    from inspect import signature
+
+    from airflow_pachy.operators import PfsServiceOperator
+
+    known = signature(PfsServiceOperator.__init__).parameters
+    arguments = {**stage_arguments(spec), "pfs_conn_id": pfs_conn_id, **given}
+    return PfsServiceOperator(
+        task_id=spec.name, **{name: value for name, value in arguments.items() if name in known and name != "kwargs"}
+    )
 
 
 def _feed(spec: PipelineSpec, pfs_conn_id: str, git_conn_id: str | None) -> Any:

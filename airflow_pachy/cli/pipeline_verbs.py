@@ -14,6 +14,7 @@ from airflow_pachy.cli import human
 from airflow_pachy.cli.command import after_option, command, json_option, limit_option
 from airflow_pachy.cli.output import print_fields, print_json, print_list
 from airflow_pachy.cli.pipelines import inputs_of, spec_options
+from airflow_pachy.cli.standing import take_down
 from airflow_pachy.errors import InvalidArgument, Unavailable
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_pachy.cli.session import Session
     from airflow_pachy.pipelines import PipelineSpec
     from airflow_pachy.pipelines.lifecycle import PipelineInfo
+    from airflow_pachy.pipelines.standing import StandingInfo
 
 
 @command(
@@ -121,15 +123,17 @@ def list_(session: Session, *, history: str | None, as_json: bool, limit: int | 
 def inspect(session: Session, *, pipeline: str, version: int | None, as_json: bool) -> None:
     """Show one pipeline and its spec."""
     from airflow_pachy.pipelines.lifecycle import inspect_pipeline
+    from airflow_pachy.pipelines.standing import find_standing
 
     info = inspect_pipeline(session.pfs, pipeline, version)
+    stands = find_standing(session.pfs, pipeline)
     fields = [
         ("Pipeline", info.name),
         ("Version", str(info.version)),
         ("State", info.state + (f" ({info.reason})" if info.reason else "")),
         ("Defined", "with pachy create pipeline" if info.managed else "in a DAG file"),
         ("Output", info.output),
-        ("Last job", info.last_job or ""),
+        *([("Stands", _where(stands))] if stands else [("Last job", info.last_job or "")]),
         ("Created", human.age(info.created)),
         ("Updated", human.age(info.updated)),
         ("Author", info.author or ""),
@@ -146,9 +150,19 @@ def inspect(session: Session, *, pipeline: str, version: int | None, as_json: bo
 @click.option("--keep-repo", is_flag=True, help="Keep its output repo, as a repo like any other.")
 @click.option("--force", is_flag=True, help="Also when others read its output.")
 def delete(session: Session, *, pipeline: str, keep_repo: bool, force: bool) -> None:
-    """Delete a pipeline, its output repo and what it remembers of processed datums; its jobs stay on record."""
-    from airflow_pachy.pipelines.lifecycle import delete_pipeline
+    """Delete a pipeline, its output repo and what it remembers of processed datums; its jobs stay on record.
 
+    What stands in the cluster for a service or spout goes first; --force deletes the pipeline also when that fails.
+    """
+    from airflow_pachy.pipelines.lifecycle import delete_pipeline, inspect_pipeline
+
+    inspect_pipeline(session.pfs, pipeline)
+    try:
+        take_down(session, pipeline)
+    except Unavailable as error:
+        if not force:
+            raise
+        click.echo(f"warning: {error}", err=True)
     delete_pipeline(session.pfs, pipeline, keep_repo=keep_repo, force=force)
 
 
@@ -156,16 +170,25 @@ def delete(session: Session, *, pipeline: str, keep_repo: bool, force: bool) -> 
 @click.argument("pipeline")
 @click.option("--reason", default="stopped by hand", help="For whoever wonders.")
 def stop(session: Session, *, pipeline: str, reason: str) -> None:
-    """Stop a pipeline and its running jobs: commits to its inputs start nothing until `pachy start pipeline`."""
+    """Stop a pipeline and its running jobs: commits to its inputs start nothing until `pachy start pipeline`.
+
+    What stands in the cluster for a service or spout is taken away.
+    """
     from airflow_pachy.pipelines.lifecycle import stop_pipeline
 
     stop_pipeline(session.pfs, pipeline, reason)
+    info = take_down(session, pipeline)
+    if info is not None:
+        click.echo(f"Deleted Deployment {info.name} in namespace {info.namespace}.")
 
 
 @command("pachy start pipeline edges")
 @click.argument("pipeline")
 def start(session: Session, *, pipeline: str) -> None:
-    """Let a stopped pipeline run again: its next job reads the newest commits."""
+    """Let a stopped pipeline run again: its next job reads the newest commits.
+
+    A service stands again after the next run of its DAG.
+    """
     from airflow_pachy.pipelines.lifecycle import start_pipeline
 
     start_pipeline(session.pfs, pipeline)
@@ -232,6 +255,12 @@ def _trigger(dag: str, conf: dict[str, Any]) -> str:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise Unavailable(f"airflow did not start DAG {dag!r}: {said[-1] if said else 'it said nothing'}")
     return done.stdout.strip()
+
+
+def _where(stands: StandingInfo) -> str:
+    reads = ", ".join(f"{branch}={commit}" for branch, commit in sorted(stands.commits.items()))
+    what = f"{stands.state}: {stands.message}" if stands.message else stands.state
+    return f"{stands.kind} {stands.name} in namespace {stands.namespace}{f' with {reads}' if reads else ''} ({what})"
 
 
 def _columns() -> list[tuple[str, Callable[[PipelineInfo], str]]]:

@@ -321,6 +321,44 @@ class Egress(Base):
     finished: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class Standing(Base):
+    """What stands in the cluster for a pipeline that is a service or a spout: a Deployment, perhaps with a Service.
+
+    `commits` is what it reads, by `repo@branch`. `trees` (NodeRefs) are kept from garbage collection, since a pod that
+    moves to another node stages its files again; while it is replaced, those of both versions. `state` is "rolling",
+    "running" or "failed", and `message` says what was last seen of it.
+    """
+
+    __tablename__ = "pachy_standing"
+
+    pipeline: Mapped[str] = mapped_column(
+        ascii_key(NAME_LENGTH), ForeignKey("pachy_pipeline.name", ondelete="CASCADE"), primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(ascii_key(16))
+    name: Mapped[str] = mapped_column(ascii_key(63))
+    namespace: Mapped[str] = mapped_column(ascii_key(63))
+    kubernetes_conn_id: Mapped[str | None] = mapped_column(utf8_key(AIRFLOW_ID_LENGTH))
+    version: Mapped[int] = mapped_column(default=1)
+    commits: Mapped[dict[str, str]] = mapped_column(JSON)
+    trees: Mapped[list[str]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(ascii_key(16))
+    message: Mapped[str] = mapped_column(long_text(), default="")
+    updated: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SpoutPosition(Base):
+    """How far the batches of one life of a spout's helper are committed: everything up to `sequence` is."""
+
+    __tablename__ = "pachy_spout_position"
+
+    pipeline: Mapped[str] = mapped_column(
+        ascii_key(NAME_LENGTH), ForeignKey("pachy_pipeline.name", ondelete="CASCADE"), primary_key=True
+    )
+    life: Mapped[str] = mapped_column(ascii_key(ID_LENGTH), primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    updated: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class StoredObject(Base):
     """Where the bytes of a large chunk lie, so that later commits need not store them again.
 

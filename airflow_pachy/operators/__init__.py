@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow_pachy.operators.feed import PfsFeedOperator
     from airflow_pachy.operators.files import PfsCopyOperator, PfsPutOperator
     from airflow_pachy.operators.gc import PfsGcOperator
+    from airflow_pachy.operators.service import PfsServiceOperator
 
 _HOMES = {
     "DatumMapOperator": "datum_map",
@@ -22,6 +23,7 @@ _HOMES = {
     "PfsFeedOperator": "feed",
     "PfsGcOperator": "gc",
     "PfsPutOperator": "files",
+    "PfsServiceOperator": "service",
 }
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "PfsFeedOperator",
     "PfsGcOperator",
     "PfsPutOperator",
+    "PfsServiceOperator",
 ]
 
 __getattr__, __dir__ = exports(__name__, _HOMES)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines import DatumSetSpec
 
 _REFUSED = {
-    "service": "run it as a Kubernetes Deployment",
+    "service": "use PfsServiceOperator",
     "spout": "let a task of a scheduled DAG put the files",
     "do_xcom_push": "what a stage publishes is a commit; its XCom is that of assemble",
     "task_group": "create the operator inside `with TaskGroup(...)`",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.secret import Secret
@@ -23,9 +23,9 @@ from airflow_pachy.pods.request import GIB, HELPER_MEMORY, HELPER_USER, PodReque
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from airflow_pachy.hooks.settings import PachySettings
-    from airflow_pachy.operators.datum_set import DatumSetOperator
 
 DEFAULTS: dict[str, Any] = {
     # Downloads happen while the pod runs, so a pod that does not start has an image or a capacity problem.
@@ -43,13 +43,27 @@ VOLUME_BYTES = 20 * GIB
 """The size of /pfs when the user's container says nothing of ephemeral-storage."""
 
 
-def pod_arguments(task: DatumSetOperator, settings: PachySettings) -> dict[str, Any]:
+class PodTask(Protocol):
+    """What an operator says of the pod it wants."""
+
+    task_id: str
+    image: str
+    kubernetes_conn_id: str | None
+    secrets: Sequence[Any]
+    container_resources: Any
+    user: str | None
+    pod: Mapping[str, Any]
+    deferrable: bool
+    execution_timeout: timedelta | None
+
+
+def pod_arguments(task: PodTask, settings: PachySettings) -> dict[str, Any]:
     """The arguments of KubernetesPodOperator for a mapped task.
 
     Raises `AirflowFailException` for arguments that cannot make a pod.
     """
     if not task.image:
-        raise AirflowFailException("image is required by the kubernetes runner: give DatumMapOperator(image=...)")
+        raise AirflowFailException("image is required by the kubernetes runner: give the operator image=...")
     connection = task.kubernetes_conn_id or settings.kubernetes_conn_id
     known = _known_arguments()
     given = {name: value for name, value in task.pod.items() if name not in CHANGES}
@@ -79,7 +93,7 @@ def pod_arguments(task: DatumSetOperator, settings: PachySettings) -> dict[str, 
     return {name: value for name, value in arguments.items() if name in known}
 
 
-def pod_changes(task: DatumSetOperator) -> PodChanges:
+def pod_changes(task: PodTask) -> PodChanges:
     """What the author changes in the finished pod."""
     return PodChanges(**{name: value for name, value in task.pod.items() if name in CHANGES})
 

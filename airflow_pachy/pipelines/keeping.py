@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import or_, select
 
 from airflow_pachy.errors import Corrupt
-from airflow_pachy.metadata.models import DatumSet, Job, Pipeline
+from airflow_pachy.metadata.models import DatumSet, Job, Pipeline, Standing
 from airflow_pachy.pfs.rows import pages
 from airflow_pachy.pfs.upkeep.ledger import State
 from airflow_pachy.pfs.upkeep.marking import Marker, Reading
@@ -36,14 +36,18 @@ class PipelineKeeper:
     """Speaks for pipelines, jobs and their datums."""
 
     tables: frozenset[str] = frozenset(
-        {"pachy_pipeline", "pachy_job", "pachy_job_input", "pachy_datum_set", "pachy_egress", "pachy_pipeline_version"}
-    )
+        {
+            "pachy_pipeline", "pachy_job", "pachy_job_input", "pachy_datum_set", "pachy_egress",
+            "pachy_pipeline_version", "pachy_standing", "pachy_spout_position",
+        }
+    )  # fmt: skip
 
     def mark(self, root: Root, marker: Marker, cutoff: datetime) -> None:
         """Mark the objects of all pipelines and jobs; jobs that have published before `cutoff` need no plans."""
         with marker.as_of(State.LIVE):
             marker.keys(_plans(root, cutoff))
             marker.trees(_trees(root, Job.parts))
+            marker.trees(_served_trees(root))
             # Records found while trees are read wait until the trees are done: one reading at a time.
             named: set[str] = set()
             rows = Reading(("path", "inline"), lambda table: named.update(records_of(table)))
@@ -85,6 +89,12 @@ def _datum_trees(root: Root) -> Iterator[str]:
     yield from _trees(root, Job.datums)
     query = select(Pipeline.name, Pipeline.memory).where(Pipeline.memory.is_not(None))
     yield from (text for _, text in pages(root, query, (Pipeline.name,)))
+
+
+def _served_trees(root: Root) -> Iterator[str]:
+    """What services serve: a pod that moves to another node stages it again, whatever became of the commit."""
+    query = select(Standing.pipeline, Standing.trees)
+    return (text for row in pages(root, query, (Standing.pipeline,)) for text in row.trees)
 
 
 def _plans(root: Root, cutoff: datetime) -> Iterator[str]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from airflow_pachy.errors import AlreadyExists, HasDependents, InvalidArgument, PipelineNotFound, RepoNotFound
-from airflow_pachy.metadata.models import Branch, BranchProvenance, Job, Pipeline, PipelineVersion, Repo
+from airflow_pachy.errors import AlreadyExists, Conflict, HasDependents, InvalidArgument, PipelineNotFound, RepoNotFound
+from airflow_pachy.metadata.models import Branch, BranchProvenance, Job, Pipeline, PipelineVersion, Repo, Standing
 from airflow_pachy.pipelines.infos import LIVE_STATES
 from airflow_pachy.pipelines.inputs.fed import fed_inputs
 from airflow_pachy.pipelines.jobs import stop_job
@@ -148,10 +148,13 @@ def start_pipeline(pfs: Pfs, name: str) -> PipelineInfo:
 def delete_pipeline(pfs: Pfs, name: str, *, keep_repo: bool = False, force: bool = False) -> None:
     """Delete a pipeline, its output repo unless `keep_repo`, and what it remembers of processed datums.
 
-    Its jobs stay on record. Raises `PipelineNotFound`, and `HasDependents` when other branches are computed from
-    its output, unless `force` or the repo is kept.
+    Its jobs stay on record. Raises `PipelineNotFound`, `HasDependents` when other branches are computed from
+    its output, unless `force` or the repo is kept, and `Conflict` while something stands in the cluster for it, unless
+    `force`.
     """
     info = inspect_pipeline(pfs, name)
+    if not force:
+        _require_nothing_stands(pfs, name)
     repo, _, branch = info.output.partition("@")
     if not (force or keep_repo):
         with pfs.metadata.reader() as session:
@@ -170,6 +173,16 @@ def delete_pipeline(pfs: Pfs, name: str, *, keep_repo: bool = False, force: bool
         pfs.create_branch(f"{repo}@{branch}", provenance=[])
     else:
         pfs.delete_repo(repo, force=force)
+
+
+def _require_nothing_stands(pfs: Pfs, name: str) -> None:
+    with pfs.metadata.reader() as session:
+        row = session.get(Standing, name)
+    if row is not None:
+        raise Conflict(
+            f"pipeline {name!r} cannot be deleted while its {row.kind} {row.name} stands in namespace {row.namespace}; "
+            f"stop it first with: pachy stop pipeline {name}"
+        )
 
 
 def live_jobs(pfs: Pfs, name: str) -> list[str]:

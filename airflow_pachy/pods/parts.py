@@ -53,11 +53,11 @@ def build_pod_parts(request: PodRequest) -> PodParts:
     scratch_mount = k8s.V1VolumeMount(name=SCRATCH_VOLUME, mount_path=SCRATCH_PATH)
     return PodParts(
         volumes=(
-            _empty_dir(PFS_VOLUME, request.volume_bytes),
-            _empty_dir(SCRATCH_VOLUME, SCRATCH_BYTES),
+            empty_dir(PFS_VOLUME, request.volume_bytes),
+            empty_dir(SCRATCH_VOLUME, SCRATCH_BYTES),
         ),
         init_container=_init_container(request, pfs_mount),
-        helper_container=_helper_container(request, [pfs_mount, scratch_mount]),
+        helper_container=helper_container(request, [pfs_mount, scratch_mount]),
         base_command=SHIM_COMMAND,
         base_mounts=(pfs_mount,),
         annotations={
@@ -65,7 +65,7 @@ def build_pod_parts(request: PodRequest) -> PodParts:
             ATTEMPT_ANNOTATION: request.attempt,
             PLAN_ANNOTATION: request.set_plan,
         },
-        base_security=_restricted(None, read_only_root=None) if request.restricted else None,
+        base_security=restricted(None, read_only_root=None) if request.restricted else None,
         sidecar=request.sidecar,
     )
 
@@ -82,7 +82,7 @@ def add_to_pod(pod: k8s.V1Pod, parts: PodParts) -> k8s.V1Pod:
     base.command, base.args = list(parts.base_command), None
     base.volume_mounts = [*(base.volume_mounts or []), *parts.base_mounts]
     if parts.base_security is not None:
-        base.security_context = _filled(base.security_context, parts.base_security)
+        base.security_context = filled(base.security_context, parts.base_security)
     ours = [parts.helper_container]
     spec.containers = [base, *([] if parts.sidecar else ours), *spec.containers[1:]]
     spec.init_containers = [parts.init_container, *(ours if parts.sidecar else []), *(spec.init_containers or [])]
@@ -94,7 +94,8 @@ def add_to_pod(pod: k8s.V1Pod, parts: PodParts) -> k8s.V1Pod:
     return pod
 
 
-def _empty_dir(name: str, size_bytes: int) -> k8s.V1Volume:
+def empty_dir(name: str, size_bytes: int) -> k8s.V1Volume:
+    """A volume that is there as long as the pod."""
     # The limit evicts this pod when it fills its volume, instead of the node running out of disk for all.
     return k8s.V1Volume(name=name, empty_dir=k8s.V1EmptyDirVolumeSource(size_limit=str(size_bytes)))
 
@@ -106,14 +107,15 @@ def _init_container(request: PodRequest, pfs_mount: k8s.V1VolumeMount) -> k8s.V1
         image_pull_policy=request.image_pull_policy,
         args=["place"],
         volume_mounts=[pfs_mount],
-        security_context=_restricted(request.helper_user),
+        security_context=restricted(request.helper_user),
         resources=k8s.V1ResourceRequirements(
             requests={"cpu": request.helper_cpu, "memory": "64Mi"}, limits={"memory": "128Mi"}
         ),
     )
 
 
-def _helper_container(request: PodRequest, mounts: list[k8s.V1VolumeMount]) -> k8s.V1Container:
+def helper_container(request: PodRequest, mounts: list[k8s.V1VolumeMount]) -> k8s.V1Container:
+    """The helper: what it needs to know is in its environment."""
     settings = {
         **request.helper_env,
         "PACHY_STORAGE": request.storage,
@@ -138,7 +140,7 @@ def _helper_container(request: PodRequest, mounts: list[k8s.V1VolumeMount]) -> k
         env=[k8s.V1EnvVar(name=name, value=value) for name, value in settings.items() if value],
         env_from=[k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=secret))] if secret else None,
         volume_mounts=mounts,
-        security_context=_restricted(request.helper_user),
+        security_context=restricted(request.helper_user),
         resources=k8s.V1ResourceRequirements(
             requests={
                 "cpu": request.helper_cpu,
@@ -156,7 +158,7 @@ def _helper_is_up() -> k8s.V1Probe:
     return k8s.V1Probe(_exec=k8s.V1ExecAction(command=command), period_seconds=1, failure_threshold=300)
 
 
-def _restricted(user: int | None, *, read_only_root: bool | None = True) -> k8s.V1SecurityContext:
+def restricted(user: int | None, *, read_only_root: bool | None = True) -> k8s.V1SecurityContext:
     """What the "restricted" Pod Security profile asks of a container.
 
     The user is named, because a pod-wide `runAsUser` meant for the user's container would else hold for ours too.
@@ -172,7 +174,7 @@ def _restricted(user: int | None, *, read_only_root: bool | None = True) -> k8s.
     )
 
 
-def _filled(given: k8s.V1SecurityContext | None, wanted: k8s.V1SecurityContext) -> k8s.V1SecurityContext:
+def filled(given: k8s.V1SecurityContext | None, wanted: k8s.V1SecurityContext) -> k8s.V1SecurityContext:
     """What is given, and what is wanted where nothing is."""
     if given is None:
         return wanted

@@ -84,7 +84,7 @@ def read_pod(pod: k8s.V1Pod, pull_errors: Mapping[str, str] | None = None) -> Ve
         _by_success(statuses, helper)
         or _by_reason(pod)
         or _by_helper(statuses, helper)
-        or _by_waiting(statuses, pull_errors or {})
+        or by_waiting(statuses, pull_errors or {})
         or _by_place(statuses)
         or _by_phase(pod, statuses)
     )
@@ -165,7 +165,7 @@ def _out_of_memory(statuses: Statuses) -> str | None:
     return "the user's container ran out of memory (OOMKilled): raise its memory limit, or make smaller datums"
 
 
-def _by_waiting(statuses: Statuses, pull_errors: Mapping[str, str]) -> Finding | None:
+def by_waiting(statuses: Statuses, pull_errors: Mapping[str, str]) -> Finding | None:
     """A container that waits for something that will not come by itself."""
     for status in statuses.values():
         waiting = status.state.waiting if status.state is not None else None

@@ -1,4 +1,4 @@
-"""The helper image's entry points: `python -m airflow_pachy.worker [place]`.
+"""The helper image's entry points: `python -m airflow_pachy.worker [place|stage]`.
 
 Without an argument, the helper container: processes one set plan beside the user's container, with
 settings from the environment:
@@ -13,7 +13,8 @@ settings from the environment:
     PACHY_SIDECAR           set in a native sidecar, which must not end before the user's container has
     AWS_...                 credentials, found as boto3 finds them
 
-With `place`, the init container.
+With `place`, the init container. With `stage`, the init container of a service: puts the files of the one datum of the
+set plan that is in PACHY_PLAN under /pfs.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from airflow_pachy.worker.shim import ShimRunner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_pachy.pfs.objects.store import ObjectStore
+
 TERMINATION_LOG = Path("/dev/termination-log")
 
 
@@ -46,8 +49,11 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     if arguments == ["place"]:
         place(pfs)
         return 0
+    if arguments == ["stage"]:
+        place(pfs)
+        return _stage(pfs, environment)
     if arguments:
-        sys.stderr.write(f"usage: python -m airflow_pachy.worker [place], not {' '.join(arguments)}\n")
+        sys.stderr.write(f"usage: python -m airflow_pachy.worker [place|stage], not {' '.join(arguments)}\n")
         return 2
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -79,18 +85,11 @@ def _help(pfs: Path, environment: Mapping[str, str], stop: threading.Event) -> S
 def help_with_set(runner: ShimRunner, environment: Mapping[str, str], stop: threading.Event) -> SetOutcome:
     """Read the plan that the environment names, and process it."""
     # Here, because the init container needs none of it: pyarrow and botocore cost half a second and 100 MiB.
-    from airflow_pachy.pfs.objects import open_store
-    from airflow_pachy.pfs.objects.s3_settings import from_environment
-    from airflow_pachy.worker.patience import Patience, PatientStore
     from airflow_pachy.worker.plan import read_plan
     from airflow_pachy.worker.run import run_set
 
     try:
-        s3 = from_environment(environment)
-        patience = Patience(
-            seconds=float(environment.get("PACHY_S3_PATIENCE_SECONDS") or 600), log=_say, given_up=stop.is_set
-        )
-        store = PatientStore(open_store(_required(environment, "PACHY_STORAGE"), s3=s3), patience)
+        store = _open_store(environment, stop)
         plan = read_plan(store, _required(environment, "PACHY_SET_PLAN"))
         options = WorkerOptions(
             attempt=environment.get("PACHY_ATTEMPT") or new_attempt(),
@@ -101,6 +100,43 @@ def help_with_set(runner: ShimRunner, environment: Mapping[str, str], stop: thre
         code = ExitCode.STAGING_FAILED if isinstance(error, Unavailable) else ExitCode.MISCONFIGURED
         return SetOutcome(0, 0, 0, 0, code, f"the set plan cannot be read: {error}")
     return run_set(store, plan, runner, options)
+
+
+def _stage(pfs: Path, environment: Mapping[str, str]) -> int:
+    """Put a service's files in place."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.STOPPED))  # process 1 has no default
+    from airflow_pachy.worker.plan import decode_plan
+    from airflow_pachy.worker.serving import stage_service
+
+    try:
+        plan = decode_plan(_required(environment, "PACHY_PLAN").encode("utf-8", "surrogateescape"), key="PACHY_PLAN")
+        store = _open_store(environment, threading.Event())
+        budget = int(environment.get("PACHY_STAGE_BYTES", DEFAULT_STAGE_BYTES))
+        size = stage_service(store, plan, pfs, budget)
+    except (PachyError, OSError) as error:
+        return _give_up(f"the service's files cannot be put in place: {error}")
+    _say(f"{size:,} bytes are in place")
+    return 0
+
+
+def _give_up(text: str) -> int:
+    """Say why the container ends, where `kubectl describe` and we find it."""
+    _say(text)
+    if TERMINATION_LOG.exists():
+        TERMINATION_LOG.write_text(text[:4096])
+    return 1
+
+
+def _open_store(environment: Mapping[str, str], stop: threading.Event) -> ObjectStore:
+    from airflow_pachy.pfs.objects import open_store
+    from airflow_pachy.pfs.objects.s3_settings import from_environment
+    from airflow_pachy.worker.patience import Patience, PatientStore
+
+    patience = Patience(
+        seconds=float(environment.get("PACHY_S3_PATIENCE_SECONDS") or 600), log=_say, given_up=stop.is_set
+    )
+    store = open_store(_required(environment, "PACHY_STORAGE"), s3=from_environment(environment))
+    return PatientStore(store, patience)
 
 
 def _say(text: str) -> None:

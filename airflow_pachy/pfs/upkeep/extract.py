@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from blake3 import blake3
 from sqlalchemy import select
 
-from airflow_pachy.metadata.models import Base, RemovedTree, StoredObject
+from airflow_pachy.metadata.models import Base, RemovedTree, Standing, StoredObject
 from airflow_pachy.pfs import format as storage_format
 from airflow_pachy.pfs.objects import new_ulid
 from airflow_pachy.pfs.rows import row_document
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 VERSION = 1
 _ROWS = 5_000
 # What belongs to the place a root is in, and not to the root.
-_LEFT_OUT = frozenset({StoredObject.__tablename__, RemovedTree.__tablename__})
+_LEFT_OUT = frozenset({StoredObject.__tablename__, RemovedTree.__tablename__, Standing.__tablename__})
 
 
 @dataclass(frozen=True, slots=True)

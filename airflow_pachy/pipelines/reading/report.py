@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 NOT_RUN = {
-    "service": "run it as a Kubernetes Deployment",
     "spout": "let a task of a scheduled DAG put the files",
 }
 """Fields that are read but that no DAG does, with what to do instead."""
@@ -83,7 +82,7 @@ def _explain(document: Document, defaults: list[Mapping[str, Any] | Document]) -
 
 def not_run(spec: PipelineSpec) -> Iterator[str]:
     """What the spec asks for that is read but that no DAG does: such a pipeline is refused when its DAG is made."""
-    asked = {"service": spec.service is not None, "spout": spec.spout is not None}
+    asked = {"spout": spec.spout is not None}
     return (f"{name}: no DAG does this yet: {NOT_RUN[name]}" for name, given in asked.items() if given)
 
 

@@ -42,6 +42,15 @@ def test_rights_are_the_least() -> None:
     }
 
 
+def test_services_need_a_role_of_their_own_in_the_same_namespace() -> None:
+    role, binding = documents("rbac-standing.yaml")
+    pods = documents("rbac.yaml")
+    assert role["metadata"]["namespace"] == pods[0]["metadata"]["namespace"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == pods[1]["subjects"]
+    assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"deployments", "services", "pods"}
+
+
 def test_the_values_read_the_secrets_that_are_there(values: dict[str, Any]) -> None:
     connection = documents("connection-secret.yaml")[0]
     wanted = values["secret"][0]

@@ -112,6 +112,35 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", "version", name=op.f("pk_pachy_pipeline_version")),
     )
     op.create_table(
+        "pachy_standing",
+        sa.Column("pipeline", ascii_key(128), nullable=False),
+        sa.Column("kind", ascii_key(16), nullable=False),
+        sa.Column("name", ascii_key(63), nullable=False),
+        sa.Column("namespace", ascii_key(63), nullable=False),
+        sa.Column("kubernetes_conn_id", utf8_key(250), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("commits", sa.JSON(), nullable=False),
+        sa.Column("trees", sa.JSON(), nullable=False),
+        sa.Column("state", ascii_key(16), nullable=False),
+        sa.Column("message", long_text(), nullable=False),
+        sa.Column("updated", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["pipeline"], ["pachy_pipeline.name"], name=op.f("fk_pachy_standing_pipeline"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("pipeline", name=op.f("pk_pachy_standing")),
+    )
+    op.create_table(
+        "pachy_spout_position",
+        sa.Column("pipeline", ascii_key(128), nullable=False),
+        sa.Column("life", ascii_key(32), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("updated", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["pipeline"], ["pachy_pipeline.name"], name=op.f("fk_pachy_spout_position_pipeline"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("pipeline", "life", name=op.f("pk_pachy_spout_position")),
+    )
+    op.create_table(
         "pachy_repo",
         sa.Column("name", ascii_key(128), nullable=False),
         sa.Column("description", long_text(), nullable=False),
@@ -328,6 +357,8 @@ def downgrade() -> None:
     op.drop_table("pachy_branch")
     op.drop_table("pachy_egress")
     op.drop_table("pachy_repo")
+    op.drop_table("pachy_spout_position")
+    op.drop_table("pachy_standing")
     op.drop_table("pachy_pipeline_version")
     op.drop_table("pachy_pipeline")
     with op.batch_alter_table("pachy_removed_tree", schema=None) as batch_op:
