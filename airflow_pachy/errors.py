@@ -16,7 +16,9 @@
     ├── Denied (PermissionError)
     │   └── StoreDenied                          the object store refused our credentials
     ├── Unavailable (ConnectionError)
-    │   └── StoreUnavailable  MetadataUnavailable
+    │   ├── StoreUnavailable
+    │   └── MetadataUnavailable
+    │       └── MetadataContended                the database gave our transaction up for the sake of others
     ├── ObjectNotFound (FileNotFoundError)       a key is not in the object store
     ├── ObjectExists (FileExistsError)           a create-only write found the key taken
     ├── StoreUnfit                               the store lacks something that we rely on
@@ -154,6 +156,10 @@ class StoreUnavailable(Unavailable):
 
 class MetadataUnavailable(Unavailable):
     """The metadata database did not answer."""
+
+
+class MetadataContended(MetadataUnavailable):
+    """The database rolled the transaction back because of others (a deadlock, a lock held for too long)."""
 
 
 class ObjectNotFound(PachyError, FileNotFoundError):

@@ -1,8 +1,9 @@
-"""Fixtures for every kind of test: a throwaway PostgreSQL, and a fresh place in a real S3."""
+"""Fixtures for every kind of test: a throwaway PostgreSQL or MySQL, and a fresh place in a real S3."""
 
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import shutil
 import socket
@@ -84,6 +85,53 @@ def postgres_url(_postgres_server: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def _mysql_server() -> Iterator[str]:
+    """A MariaDB or MySQL on a free loopback port in a temporary directory; yields its URL."""
+    if given := os.environ.get("PACHY_TEST_MYSQL_URL"):
+        yield given.rstrip("/")
+        return
+    home = Path(tempfile.mkdtemp(prefix="pachy-mysql-"))
+    server: subprocess.Popen[bytes] | None = None
+    try:
+        port = _free_port()
+        server = _start_mysql(home, port)
+        url = f"mysql+pymysql://root@127.0.0.1:{port}"
+        _wait_for_mysql(url, server, home / "log")
+        yield url
+    finally:
+        if server is not None:
+            server.kill()
+            server.wait()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def mysql_url(_mysql_server: str) -> Iterator[str]:
+    """The URL of an empty MySQL or MariaDB database that only this test uses."""
+    from sqlalchemy import create_engine, text
+
+    name = f"test_{secrets.token_hex(6)}"
+    engine = create_engine(f"{_mysql_server}/mysql", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    try:
+        yield f"{_mysql_server}/{name}"
+    finally:
+        with engine.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name}"))
+        engine.dispose()
+
+
+@pytest.fixture(
+    params=[pytest.param("postgres", marks=pytest.mark.postgres), pytest.param("mysql", marks=pytest.mark.mysql)]
+)
+def server_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database on each kind of server in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(scope="session")
 def s3_bucket() -> str:
     """The bucket PACHY_TEST_S3_BUCKET, made if the server is new: no test may count on another for it."""
     endpoint = os.environ.get("PACHY_TEST_S3_ENDPOINT")
@@ -136,6 +184,64 @@ def _postgres_programs() -> Path | None:
         return Path(found).resolve().parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     return versions[-1].parent if versions else None
+
+
+def _start_mysql(home: Path, port: int) -> subprocess.Popen[bytes]:
+    """Make a data directory and start the server in it; MariaDB's where there is one, else MySQL's."""
+    data = home / "data"
+    # Superusers must be named, else both servers refuse to run as root.
+    user = f"--user={pwd.getpwuid(os.geteuid()).pw_name}"
+    if maria := _program("mariadbd"):
+        install = _program("mariadb-install-db")
+        if install is None:
+            pytest.skip("mariadb-install-db is not installed: apt-get install mariadb-server")
+        _run([install, "--no-defaults", f"--datadir={data}", user, "--auth-root-authentication-method=normal"])
+        program = maria
+    elif mysql := _program("mysqld"):
+        _run([mysql, "--no-defaults", f"--datadir={data}", user, "--initialize-insecure"])
+        program = mysql
+    else:
+        pytest.skip("MySQL's server program (mariadbd or mysqld) is not installed: apt-get install mariadb-server")
+    command = [
+        program,
+        "--no-defaults",
+        f"--datadir={data}",
+        user,
+        f"--port={port}",
+        f"--socket={home / 'socket'}",
+        f"--pid-file={home / 'pid'}",
+        "--bind-address=127.0.0.1",
+        "--skip-log-bin",
+        "--innodb-flush-log-at-trx-commit=0",
+        "--max-connections=200",
+    ]
+    with (home / "log").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+
+
+def _wait_for_mysql(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import OperationalError
+
+    engine = create_engine(f"{url}/mysql")
+    give_up = time.monotonic() + 60
+    try:
+        while True:
+            try:
+                engine.connect().close()
+            except OperationalError:
+                if server.poll() is not None or time.monotonic() > give_up:
+                    pytest.fail(f"the MySQL server does not come up: {log.read_text(errors='replace')[-2000:]}")
+                time.sleep(0.1)
+            else:
+                return
+    finally:
+        engine.dispose()
+
+
+def _program(name: str) -> str | None:
+    """A server's program: Debian keeps them where only root's PATH leads."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def _as_owner(home: Path) -> list[str]:

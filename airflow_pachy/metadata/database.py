@@ -23,8 +23,9 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool, Pool, StaticPool
 
-from airflow_pachy.errors import Conflict, InvalidArgument, MetadataUnavailable, SchemaMismatch
+from airflow_pachy.errors import Conflict, InvalidArgument, MetadataContended, MetadataUnavailable, SchemaMismatch
 from airflow_pachy.metadata import removed as _removed  # noqa: F401 - registers what happens when commits go
+from airflow_pachy.metadata.contention import is_contention
 from airflow_pachy.metadata.shared import SharedTransaction
 from airflow_pachy.metadata.urls import is_memory, parse_url, redacted
 from airflow_pachy.metadata.version import HEAD_REVISION, stored_revision, take_turn
@@ -222,6 +223,11 @@ class Metadata:
             return InvalidArgument(
                 f"{self.url} is a file, but no SQLite database; "
                 "name another one, or none that exists, in the metadata URL"
+            )
+        if is_contention(error.orig):
+            return MetadataContended(
+                f"the metadata database {self.url} gave the transaction up for the sake of others: {_sentence(text)} "
+                "Nothing of it was done; do it again"
             )
         if not isinstance(error, OperationalError | InterfaceError):
             return None

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from airflow_pachy.errors import SchemaMismatch
+from airflow_pachy.errors import MetadataUnavailable, SchemaMismatch
 from airflow_pachy.metadata.version import HEAD_REVISION, stored_revision
 
 if TYPE_CHECKING:
@@ -74,10 +74,15 @@ def _migration_lock(connection: Connection) -> Iterator[None]:
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
         yield
     elif backend in {"mysql", "mariadb"}:
-        connection.execute(text("SELECT GET_LOCK('airflow_pachy_migration', 600)"))
+        # Locks are the whole server's, and their names end at 64 characters.
+        if connection.scalar(text("SELECT GET_LOCK(CONCAT('pachy_', MD5(DATABASE())), 600)")) != 1:
+            raise MetadataUnavailable(
+                f"another process has been changing the tables in {connection.engine.url.host} for ten minutes; see "
+                "SHOW PROCESSLIST there"
+            )
         try:
             yield
         finally:
-            connection.execute(text("SELECT RELEASE_LOCK('airflow_pachy_migration')"))
+            connection.execute(text("SELECT RELEASE_LOCK(CONCAT('pachy_', MD5(DATABASE())))"))
     else:
         yield

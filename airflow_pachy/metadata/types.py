@@ -2,7 +2,7 @@
 
 Three traps are closed here once: SQLite and MySQL drop the time zone of a timestamp, MySQL drops its
 microseconds unless told otherwise, and MySQL compares strings without regard to case by default
-(two repos `Images` and `images` would be one).
+or to spaces at the end (two repos `Images` and `images` would be one).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class _ExactText(TypeDecorator[str]):
         from sqlalchemy.dialects import mysql
 
         return dialect.type_descriptor(
-            mysql.VARCHAR(self.length, charset=self.charset, collation=f"{self.charset}_bin")
+            mysql.VARCHAR(self.length, charset=self.charset, collation=_collation(self.charset, dialect))
         )
 
 
@@ -88,6 +88,17 @@ class _LongText(TypeDecorator[str]):
         from sqlalchemy.dialects import mysql
 
         return dialect.type_descriptor(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"))
+
+
+def _collation(charset: str, dialect: Dialect) -> str:
+    """The collation under which texts are equal if their bytes are.
+
+    The older `_bin` ones take "a" and "a " for the same: what a user typed would find somebody else's row. MySQL has
+    a better one for utf8mb4 only, and ascii is for names and ids, which hold no spaces.
+    """
+    if getattr(dialect, "is_mariadb", False):
+        return f"{charset}_nopad_bin"
+    return "utf8mb4_0900_bin" if charset == "utf8mb4" else f"{charset}_bin"
 
 
 def ascii_key(length: int) -> TypeEngine[str]:

@@ -10,12 +10,14 @@ from sqlalchemy.exc import ArgumentError
 from airflow_pachy.errors import InvalidArgument
 
 _POSTGRES_DRIVERS = ("psycopg2", "psycopg")
+_MYSQL_DRIVERS = {"MySQLdb": "mysqldb", "pymysql": "pymysql"}
 _EXAMPLES = "sqlite:///pachy.db, postgresql://user:password@host/database or mysql://user:password@host/database"
 
 
 def parse_url(url: str) -> URL:
-    """Read a database URL; without a named driver, PostgreSQL gets whichever of psycopg2 and psycopg is installed.
+    """Read a database URL; without a named driver, it gets whichever is installed of those that we know.
 
+    These are psycopg2 and psycopg for PostgreSQL, mysqlclient and PyMySQL for MySQL and MariaDB.
     Raises `InvalidArgument` without repeating the URL, which may hold a password.
     """
     try:
@@ -26,8 +28,9 @@ def parse_url(url: str) -> URL:
     if parsed.drivername in {"postgres", "postgresql"}:
         driver = next((name for name in _POSTGRES_DRIVERS if find_spec(name)), _POSTGRES_DRIVERS[0])
         return parsed.set(drivername=f"postgresql+{driver}")
-    if parsed.drivername == "mysql":
-        return parsed.set(drivername="mysql+mysqldb")
+    if parsed.drivername in {"mysql", "mariadb"}:
+        driver = next((name for module, name in _MYSQL_DRIVERS.items() if find_spec(module)), "pymysql")
+        return parsed.set(drivername=f"{parsed.drivername}+{driver}")
     if parsed.get_backend_name() not in {"sqlite", "postgresql", "mysql", "mariadb"}:
         msg = f"metadata cannot be kept in {parsed.get_backend_name()!r}; use for example {_EXAMPLES}"
         raise InvalidArgument(msg)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from airflow_pachy.errors import Denied, InvalidArgument
 from airflow_pachy.metadata.changes import touch
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import PRINCIPAL_LENGTH, Grant
 from airflow_pachy.pfs.lookups import find_repo
 from airflow_pachy.pfs.names import check_repo_name
@@ -86,6 +87,7 @@ def parse_caller(text: str | None) -> tuple[str | None, tuple[str, ...]]:
     return principal, tuple(groups)
 
 
+@retried
 def grant(root: Root, repo: str, principal: str, role: str) -> None:
     """Give a principal a role on a repo, or with "NONE" take it away. Needs OWNER where there are grants already.
 

@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 
 from airflow_pachy.errors import CommitOpen, HasDependents, InvalidArgument
 from airflow_pachy.metadata.changes import touch
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, BranchProvenance
 from airflow_pachy.metadata.version import take_turn
 from airflow_pachy.pfs.address import Address
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.triggers import Trigger
 
 
+@retried
 def create_branch(
     root: Root,
     branch: Address,
@@ -79,6 +81,7 @@ def list_branches(root: Root, repo: str) -> list[BranchInfo]:
         return describe_branches(session, rows.all())
 
 
+@retried
 def delete_branch(root: Root, branch: Address, *, force: bool) -> None:
     """Delete a branch; its commits stay. Raises `HasDependents` when others derive from it, unless `force`."""
     with root.metadata.session() as session:

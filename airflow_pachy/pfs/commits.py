@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from airflow_pachy.errors import BranchMoved, CommitFinished, CommitOpen, InvalidArgument
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.ancestry import ancestors
@@ -42,6 +43,7 @@ _FINISH_TRIES = 10
 _PAGE = 200
 
 
+@retried
 def start_commit(
     root: Root,
     branch: Address,
@@ -135,6 +137,7 @@ def finish_commit(
     )
 
 
+@retried
 def update_commit(
     root: Root, address: Address, *, description: str | None, labels: Mapping[str, str | None] | None
 ) -> CommitInfo:
@@ -262,6 +265,7 @@ def _already_finished(root: Root, commit: Commit, *, empty: bool, error: str | N
         return describe_commit(session, commit)
 
 
+@retried
 def _close(
     root: Root,
     commit: Commit,

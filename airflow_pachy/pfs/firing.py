@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import null, select
 
 from airflow_pachy.errors import HasDependents, InvalidArgument
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, BranchProvenance, Commit, HeadMove
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.ancestry import ancestors
@@ -53,18 +54,23 @@ def tick_triggers(root: Root, now: datetime | None = None) -> list[BranchInfo]:
     moment = now or utc_now()
     with root.metadata.reader() as session:
         due = [one for one in _scheduled(session) if _target(session, one, moment) is not None]
-    moved = []
+    moved: list[BranchInfo] = []
     for one in due:
-        with root.metadata.session() as session:
-            row, trigger = _locked(session, one.branch)
-            # Somebody else may have looked at the same time.
-            target = _target(session, _Scheduled.of(row, trigger), moment) if trigger is not None else None
-            if target is None:
-                continue
-            _move(session, row, target, root.principal, moment)
-            session.refresh(row)
-            moved += describe_branches(session, [row])
+        moved += _tick(root, one.branch, moment)
     return moved
+
+
+@retried
+def _tick(root: Root, branch: Address, moment: datetime) -> list[BranchInfo]:
+    with root.metadata.session() as session:
+        row, trigger = _locked(session, branch)
+        # Somebody else may have looked at the same time.
+        target = _target(session, _Scheduled.of(row, trigger), moment) if trigger is not None else None
+        if target is None:
+            return []
+        _move(session, row, target, root.principal, moment)
+        session.refresh(row)
+        return describe_branches(session, [row])
 
 
 def set_trigger(session: Session, row: Branch, trigger: Trigger | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from airflow_pachy.errors import CommitOpen, Conflict, HasDependents
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit, Job, JobInput, Tag
 from airflow_pachy.pfs.describe import describe_commit
 from airflow_pachy.pfs.lookups import find_commit
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _LIVE_JOBS = ("planning", "running")
 
 
+@retried
 def forget_commit(root: Root, address: Address) -> CommitInfo:
     """Give up a commit's files for good; garbage collection frees what no other commit has.
 

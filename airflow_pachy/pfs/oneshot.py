@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from airflow_pachy.errors import BranchMoved, Conflict, NotFound
+from airflow_pachy.metadata.contention import retry
 from airflow_pachy.metadata.models import Branch, BranchProvenance, Commit
 from airflow_pachy.pfs.firing import fire_triggers
 from airflow_pachy.pfs.mirror import CommitMirror, mirror_key, write_mirror
@@ -74,7 +75,7 @@ class OneShot:
                     _wait(attempt)
                 else:
                     return commit_id
-            return self._run_locked(commit_id, made)
+            return retry(self.root.metadata, lambda: self._run_locked(commit_id, made))
         except (Conflict, NotFound):
             # An earlier try may have left the copy of a commit that will never be.
             self.root.store.delete([mirror_key(commit_id)])
@@ -83,6 +84,9 @@ class OneShot:
     def _publish(self, commit_id: str, start: _Start, tree: Tree) -> None:
         mirror = self._draft(commit_id, start, tree)
         write_mirror(self.root.store, mirror)
+        retry(self.root.metadata, lambda: self._insert(start, mirror))
+
+    def _insert(self, start: _Start, mirror: CommitMirror) -> None:
         with self.root.metadata.session() as session:
             _insert(session, self.branch, start, mirror)
 

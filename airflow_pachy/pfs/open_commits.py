@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, insert, select
 
 from airflow_pachy.errors import CommitFinished
+from airflow_pachy.metadata.contention import retry
 from airflow_pachy.metadata.models import Commit, Delta
 from airflow_pachy.pfs.deltas import read_delta, write_delta
 from airflow_pachy.pfs.labels import merged_labels
@@ -88,16 +89,24 @@ class OpenCommits:
                 with self._root.metadata.reader() as session:
                     keys = _keys_after(session, commit.id, view.sequence)
                 batch = self._prepare(view, keys, commit, edit)
-                with self._root.metadata.session() as session:
-                    landed = _land(session, commit.id, view.sequence, batch.key, labels)
-                if landed:
+                if self._landed(commit, view, batch, labels):
                     self._keep(view, batch)
                     return
+            self._keep(view, retry(self._root.metadata, lambda: self._write_locked(commit, view, edit, labels)))
+
+    def _landed(self, commit: Commit, view: _View, batch: _Batch, labels: Mapping[str, str] | None) -> bool:
+        def land() -> bool:
             with self._root.metadata.session() as session:
-                lock_open(session, commit.id)
-                batch = self._prepare(view, _keys_after(session, commit.id, view.sequence), commit, edit)
-                _land(session, commit.id, view.sequence, batch.key, labels)
-            self._keep(view, batch)
+                return _land(session, commit.id, view.sequence, batch.key, labels)
+
+        return retry(self._root.metadata, land)
+
+    def _write_locked(self, commit: Commit, view: _View, edit: Edit, labels: Mapping[str, str] | None) -> _Batch:
+        with self._root.metadata.session() as session:
+            lock_open(session, commit.id)
+            batch = self._prepare(view, _keys_after(session, commit.id, view.sequence), commit, edit)
+            _land(session, commit.id, view.sequence, batch.key, labels)
+        return batch
 
     def forget(self, commit_id: str) -> None:
         """Drop what is kept of a commit that is no longer open."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from airflow_pachy.errors import BranchMoved, CommitFinished
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.firing import fire_triggers
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.tree import Tree
 
 
+@retried
 def start_output_commit(
     root: Root,
     branch: Address,
@@ -124,6 +126,7 @@ def publish_output_commit(
     fire_triggers(session, address, author)
 
 
+@retried
 def drop_output_commit(root: Root, commit_id: str, error: str) -> None:
     """Close an output commit that will not be published, keeping why; one that is closed already stays as it is."""
     with root.metadata.session() as session:
@@ -133,6 +136,7 @@ def drop_output_commit(root: Root, commit_id: str, error: str) -> None:
     mirror_again(root, [commit_id])
 
 
+@retried
 def reopen_output_commit(root: Root, commit_id: str) -> None:
     """Open a dropped output commit again, for its job's next attempt. Raises `CommitFinished` if it was published."""
     with root.metadata.session() as session:

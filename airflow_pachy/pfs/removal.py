@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select, update
 
 from airflow_pachy.errors import CommitForgotten, CommitOpen, HasDependents
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance, HeadMove, Tag
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.firing import in_trigger_order
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.root import Root
 
 
+@retried
 def drop_commit(root: Root, address: Address, *, recursive: bool = False) -> list[str]:
     """Remove a commit without children and return its id; a branch whose head it was falls back to its parent.
 
@@ -43,6 +45,7 @@ def drop_commit(root: Root, address: Address, *, recursive: bool = False) -> lis
     return _unmirror(root, doomed, [])
 
 
+@retried
 def squash_commit(root: Root, address: Address, *, recursive: bool = False) -> None:
     """Remove a commit that has finished children; they keep their files and follow its parent.
 
@@ -57,6 +60,7 @@ def squash_commit(root: Root, address: Address, *, recursive: bool = False) -> N
     _unmirror(root, doomed, touched)
 
 
+@retried
 def delete_commit(root: Root, address: Address) -> None:
     """Remove a commit and every commit that derives from it, wherever they stand in their histories.
 

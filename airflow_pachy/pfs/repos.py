@@ -11,6 +11,7 @@ from sqlalchemy.orm import aliased
 
 from airflow_pachy.errors import AlreadyExists, HasDependents
 from airflow_pachy.metadata.changes import touch
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import BranchProvenance, Commit, CommitProvenance, Repo
 from airflow_pachy.pfs.access import grant_creator, with_roles
 from airflow_pachy.pfs.describe import describe_repos
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _PAGE = 200
 
 
+@retried
 def create_repo(
     root: Root, name: str, *, description: str, update: bool, labels: Mapping[str, str | None] | None
 ) -> RepoInfo:
@@ -61,6 +63,7 @@ def create_repo(
         raise taken from error
 
 
+@retried
 def update_repo(root: Root, name: str, *, description: str | None, labels: Mapping[str, str | None] | None) -> RepoInfo:
     """Change what is said of a repo: the description if given, and the labels given; None takes a label away."""
     check_repo_name(name)
@@ -105,6 +108,7 @@ def list_repos(
         left = None if left is None else left - len(page)
 
 
+@retried
 def delete_repo(root: Root, name: str, *, force: bool) -> None:
     """Delete a repo with its branches and history; the bytes stay until garbage is collected.
 

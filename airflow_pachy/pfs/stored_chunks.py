@@ -8,10 +8,12 @@ lies has as long to publish as one that uploads, and no transaction has to last 
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
+from airflow_pachy.metadata.contention import retry
 from airflow_pachy.metadata.models import StoredObject
 from airflow_pachy.pfs.publish import utc_now
 from airflow_pachy.pfs.tree.entries import Segment
@@ -39,11 +41,14 @@ class StoredChunks:
         with self._metadata.reader() as session:
             if session.get(StoredObject, key) is None:
                 return None
+        row = retry(self._metadata, lambda: self._take(key))
+        return None if row is None else (Segment(row.object, row.position, row.size_bytes),)
+
+    def _take(self, key: str) -> StoredObject | None:
         with self._metadata.session() as session:
             used = update(StoredObject).where(StoredObject.hash == key).values(used=utc_now())
             session.execute(used.execution_options(synchronize_session=False))
-            row = session.get(StoredObject, key)
-        return None if row is None else (Segment(row.object, row.position, row.size_bytes),)
+            return session.get(StoredObject, key)
 
     def add(self, digest: bytes, place: Segment) -> None:
         """A chunk that is being uploaded."""
@@ -67,17 +72,16 @@ class StoredChunks:
             for digest, place in added.items()
         ]
         for at in range(0, len(rows), _BATCH):
-            with self._metadata.session() as session:
-                _offer(session, rows[at : at + _BATCH])
+            retry(self._metadata, partial(self._offer, rows[at : at + _BATCH]))
 
-
-def _offer(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Insert rows, unless somebody has offered the same chunk meanwhile; theirs is as good."""
-    hashes = [row["hash"] for row in rows]
-    known = set(session.scalars(select(StoredObject.hash).where(StoredObject.hash.in_(hashes))))
-    fresh = [row for row in rows if row["hash"] not in known]
-    if fresh:
-        session.execute(_insert_or_ignore(session), fresh)
+    def _offer(self, rows: list[dict[str, Any]]) -> None:
+        """Insert rows, unless somebody has offered the same chunk meanwhile; theirs is as good."""
+        hashes = [row["hash"] for row in rows]
+        with self._metadata.session() as session:
+            known = set(session.scalars(select(StoredObject.hash).where(StoredObject.hash.in_(hashes))))
+            fresh = [row for row in rows if row["hash"] not in known]
+            if fresh:
+                session.execute(_insert_or_ignore(session), fresh)
 
 
 def _insert_or_ignore(session: Session) -> Insert:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from airflow_pachy.errors import AlreadyExists, CommitOpen, InvalidName, TagNotFound
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Tag
 from airflow_pachy.pfs.address import Address, parse_address
 from airflow_pachy.pfs.infos import TagInfo
@@ -38,6 +39,7 @@ def tag_commit(root: Root, commit: Address, name: str) -> TagInfo:
     return _describe(present)
 
 
+@retried
 def _tag(root: Root, commit: Address, name: str) -> Tag:
     with root.metadata.session() as session:
         row = find_commit(session, commit)
@@ -71,6 +73,7 @@ def list_tags(root: Root, repo: str) -> list[TagInfo]:
         return [_describe(row) for row in session.scalars(select(Tag).where(Tag.repo == repo).order_by(Tag.name))]
 
 
+@retried
 def delete_tag(root: Root, address: Address) -> None:
     """Take a name away from its commit, which stays. Raises `TagNotFound`."""
     with root.metadata.session() as session:

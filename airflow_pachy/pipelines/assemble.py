@@ -21,6 +21,7 @@ from airflow_pachy.errors import (
     PathConflict,
     PipelineNotFound,
 )
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import DatumSet, Job, Pipeline
 from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pipelines.base import Base, find_base
@@ -73,6 +74,7 @@ def assemble_job(pfs: Pfs, job_id: str) -> JobInfo:
         raise
 
 
+@retried
 def _resume(pfs: Pfs, job_id: str) -> Job:
     """The job, running: assembling a failed one means that its failed sets were run again."""
     with pfs.metadata.session() as session:
@@ -154,6 +156,7 @@ def _collision_rule(pfs: Pfs, job: Job) -> OnCollision:
     return rule
 
 
+@retried
 def _commit(pfs: Pfs, job: Job, datums: Tree, output: Output, finished: datetime) -> JobInfo:
     with pfs.metadata.session() as session:
         row = find_job(session, job.id, lock=True)

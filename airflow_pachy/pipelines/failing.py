@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from airflow_pachy.errors import Conflict
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.pipelines.infos import LIVE_STATES
 from airflow_pachy.pipelines.job_rows import describe_job, find_job
 from airflow_pachy.pipelines.settling import settle
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.infos import JobInfo
 
 
+@retried
 def close_job(
     pfs: Pfs, job_id: str, state: Literal["failed", "stopped"], error: str, *, attempt: int | None = None
 ) -> JobInfo:

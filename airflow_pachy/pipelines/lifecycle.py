@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from airflow_pachy.errors import AlreadyExists, Conflict, HasDependents, InvalidArgument, PipelineNotFound, RepoNotFound
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, BranchProvenance, Job, Pipeline, PipelineVersion, Repo, Standing
 from airflow_pachy.pipelines.infos import LIVE_STATES
 from airflow_pachy.pipelines.inputs.fed import fed_inputs
@@ -126,6 +127,7 @@ def pipeline_versions(pfs: Pfs, name: str) -> list[PipelineInfo]:
         return [_describe(session, row, past) for past in session.scalars(query)]
 
 
+@retried
 def stop_pipeline(pfs: Pfs, name: str, reason: str = "stopped by hand") -> PipelineInfo:
     """Keep a pipeline from planning jobs, and stop those it has; commits to its inputs go unprocessed. Idempotent."""
     with pfs.metadata.session() as session:
@@ -136,6 +138,7 @@ def stop_pipeline(pfs: Pfs, name: str, reason: str = "stopped by hand") -> Pipel
     return inspect_pipeline(pfs, name)
 
 
+@retried
 def start_pipeline(pfs: Pfs, name: str) -> PipelineInfo:
     """Let a stopped pipeline plan jobs again. The first reads the newest commits; what came meanwhile has no job."""
     with pfs.metadata.session() as session:
@@ -167,8 +170,7 @@ def delete_pipeline(pfs: Pfs, name: str, *, keep_repo: bool = False, force: bool
                 "it first, or keep its repo with --keep-repo, or insist with --force"
             )
     _stop_jobs(pfs, name, f"pipeline {name!r} was deleted")
-    with pfs.metadata.session() as session:
-        session.delete(_find(session, name, lock=True))
+    _remove(pfs, name)
     if keep_repo:
         pfs.create_branch(f"{repo}@{branch}", provenance=[])
     else:
@@ -196,6 +198,12 @@ def check_name(name: str) -> None:
     """Raise `InvalidArgument` for what cannot be a pipeline's name, such as an address."""
     if "@" in name or ":" in name:
         raise InvalidArgument(f"{name!r} is an address; a pipeline is named by its name alone, e.g. edges")
+
+
+@retried
+def _remove(pfs: Pfs, name: str) -> None:
+    with pfs.metadata.session() as session:
+        session.delete(_find(session, name, lock=True))
 
 
 def _stop_jobs(pfs: Pfs, name: str, reason: str) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 
 from airflow_pachy.errors import BranchMoved
 from airflow_pachy.metadata.changes import touch
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Pipeline
 from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pfs.tree import NodeRef, Tree
@@ -50,13 +51,19 @@ def remember(pfs: Pfs, pipeline: str, success: pa.Table, others: pa.Table) -> No
         memory = open_tree(pfs, seen)
         rows = concat_rows([success, _unless_done(memory, others)])
         text = tree_text(memory.merge(_NOTHING, rows.sort_by("path"), keys_are_paths=False))
-        with pfs.metadata.session() as session:
-            unmoved = Pipeline.memory == seen if seen is not None else Pipeline.memory.is_(None)
-            done = session.execute(update(Pipeline).where(Pipeline.name == pipeline, unmoved).values(memory=text))
-            touch(session, "pipelines", pipeline)
-            if done.rowcount == 1:  # type: ignore[attr-defined]  # an UPDATE's result has it
-                return
+        if _replace(pfs, pipeline, seen, text):
+            return
     raise BranchMoved(f"other jobs of pipeline {pipeline!r} changed its memory {_TRIES} times meanwhile; try again")
+
+
+@retried
+def _replace(pfs: Pfs, pipeline: str, seen: str | None, text: str | None) -> bool:
+    """Make `text` the memory, if it is still `seen`."""
+    with pfs.metadata.session() as session:
+        unmoved = Pipeline.memory == seen if seen is not None else Pipeline.memory.is_(None)
+        done = session.execute(update(Pipeline).where(Pipeline.name == pipeline, unmoved).values(memory=text))
+        touch(session, "pipelines", pipeline)
+        return bool(done.rowcount == 1)  # type: ignore[attr-defined]  # an UPDATE's result has it
 
 
 def _text(pfs: Pfs, pipeline: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete
 
 from airflow_pachy.errors import Conflict
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import DatumSet
 from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pipelines.base import find_base
@@ -96,6 +97,7 @@ def _plan(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline, opened: O
     )
 
 
+@retried
 def _save(pfs: Pfs, opened: OpenJob, selection: Selection, sets: list[PlannedSet]) -> None:
     with pfs.metadata.session() as session:
         row: Job = find_job(session, opened.id, lock=True)

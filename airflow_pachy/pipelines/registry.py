@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from airflow_pachy.errors import AlreadyExists, PipelineStopped
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import BranchProvenance, Pipeline, PipelineVersion, Repo
 from airflow_pachy.pipelines.datums import DatumIdentity
 from airflow_pachy.pipelines.inputs.fed import make_own_sources
@@ -70,6 +71,7 @@ def known_identity(pfs: Pfs, spec: PipelineSpec) -> DatumIdentity | None:
         return DatumIdentity(row.name, row.salt, spec.code_version) if row is not None else None
 
 
+@retried
 def _record(
     pfs: Pfs, spec: PipelineSpec, author: str | None, *, managed: bool | None, new_salt: bool
 ) -> RegisteredPipeline:

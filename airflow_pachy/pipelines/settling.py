@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pfs.tree.bulk import concat_rows
 from airflow_pachy.pfs.tree.rows import entries_of
@@ -140,6 +141,7 @@ def _examples(tree: Tree) -> tuple[DatumRow, ...]:
     return tuple(found[:NAMED_FAILURES])
 
 
+@retried
 def _save(pfs: Pfs, job: Job, tree: Tree, news: _News) -> None:
     with pfs.metadata.session() as session:
         row = find_job(session, job.id, lock=True)

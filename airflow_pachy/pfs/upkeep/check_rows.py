@@ -10,6 +10,7 @@ from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from airflow_pachy.metadata.changes import touch
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, BranchProvenance, Commit, CommitProvenance, HeadMove, Job, Tag
 from airflow_pachy.pfs.outputs import drop_output_commit
 from airflow_pachy.pfs.publish import utc_now
@@ -37,6 +38,7 @@ def _all(root: Root, query: Any) -> Sequence[Any]:
         return session.execute(query).all()
 
 
+@retried
 def _run(root: Root, statement: Executable, *touches: tuple[str, ...]) -> None:
     with root.metadata.session() as session:
         session.execute(statement, execution_options={"synchronize_session": False})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select, update
 
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit
 from airflow_pachy.pfs.publish import utc_now
 
@@ -24,6 +25,7 @@ def idle_commits(root: Root, idle_since: datetime) -> tuple[str, ...]:
         return tuple(f"{row.repo}@{row.id}" for row in session.scalars(_idle(idle_since)))
 
 
+@retried
 def expire_commits(root: Root, idle_since: datetime) -> tuple[str, ...]:
     """Close these commits without publishing them: whoever wants to go on writing is told so."""
     with root.metadata.session() as session:

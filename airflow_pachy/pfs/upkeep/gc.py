@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete
 
 from airflow_pachy.errors import Conflict, InvalidArgument
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import RemovedTree
 from airflow_pachy.pfs.objects import new_ulid
 from airflow_pachy.pfs.upkeep import sweeping
@@ -123,8 +124,7 @@ class Collection:
         ledger.pardon_marked()
         sweeping.pardon_used(root, ledger, cutoff)
         objects, size = sweeping.delete_condemned(root.store, ledger, self.progress)
-        with root.metadata.session() as session:
-            session.execute(delete(RemovedTree).where(RemovedTree.removed <= cutoff))
+        _forget_removed(root, cutoff)
         if parts:
             done = {"deleted_objects": objects, "deleted_bytes": size, **asdict(report)}
             root.store.put(f"{name}/done.json", json.dumps(done, default=str, indent=1).encode())
@@ -143,3 +143,9 @@ class Collection:
             expired=expired,
             foreign_objects=found.foreign,
         )
+
+
+@retried
+def _forget_removed(root: Root, cutoff: datetime) -> None:
+    with root.metadata.session() as session:
+        session.execute(delete(RemovedTree).where(RemovedTree.removed <= cutoff))

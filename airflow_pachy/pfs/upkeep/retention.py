@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from airflow_pachy.errors import InvalidArgument
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit, Job, JobInput, Repo, Tag
 from airflow_pachy.pfs.lookups import find_repo
 from airflow_pachy.pfs.publish import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -48,6 +49,7 @@ class Retention:
         return self.keep_last is None and self.keep_days is None
 
 
+@retried
 def set_retention(root: Root, repo: str, retention: Retention) -> None:
     """Set both numbers of a repo; they take effect when garbage is collected. Raises `RepoNotFound`."""
     with root.metadata.session() as session:
@@ -105,6 +107,17 @@ def _needed(session: Session, repo: str) -> set[str | None]:
     }
 
 
+@retried
+def _forget(root: Root, ids: Sequence[str]) -> list[str]:
+    forgotten = []
+    with root.metadata.session() as session:
+        for row in session.scalars(select(Commit).where(Commit.id.in_(ids)).with_for_update()):
+            if row.id not in _needed(session, row.repo):
+                row.tree, row.forgotten, row.forgotten_by = None, utc_now(), root.principal or "retention"
+                forgotten.append(row.id)
+    return forgotten
+
+
 def forget_outdated(root: Root, commits: dict[str, str], override: Retention, now: datetime) -> tuple[str, ...]:
     """Forget these commits, except what came into use meanwhile; returns them as `repo@id`."""
     from airflow_pachy.pfs.mirror import mirror_again
@@ -113,10 +126,6 @@ def forget_outdated(root: Root, commits: dict[str, str], override: Retention, no
     forgotten: list[str] = []
     ids = [one for one in commits if one in still]
     for at in range(0, len(ids), 200):
-        with root.metadata.session() as session:
-            for row in session.scalars(select(Commit).where(Commit.id.in_(ids[at : at + 200])).with_for_update()):
-                if row.id not in _needed(session, row.repo):
-                    row.tree, row.forgotten, row.forgotten_by = None, utc_now(), root.principal or "retention"
-                    forgotten.append(row.id)
+        forgotten += _forget(root, ids[at : at + 200])
     mirror_again(root, forgotten)
     return tuple(f"{commits[one]}@{one}" for one in forgotten)

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 
 from airflow_pachy.errors import Corrupt
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Delta, StoredObject
 from airflow_pachy.pfs.upkeep.ledger import State
 from airflow_pachy.pfs.upkeep.report import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_pachy.pfs.objects.store import ObjectInfo, ObjectStore
     from airflow_pachy.pfs.root import Root
     from airflow_pachy.pfs.upkeep.ledger import Ledger
@@ -126,15 +129,24 @@ def pardon_used(root: Root, ledger: Ledger, cutoff: datetime) -> None:
     A row is used or deleted, never both: a writer updates it in the transaction in which it finds it.
     """
     for page in ledger.condemned(_IN, "packs/"):
-        keys = [one.key for one in page]
-        with root.metadata.session() as session:
-            offered = StoredObject.object.in_(keys)
-            session.execute(delete(StoredObject).where(offered, StoredObject.used <= cutoff))
-            taken = session.scalars(select(StoredObject.object).where(offered).distinct()).all()
-        ledger.pardon(taken)
+        ledger.pardon(_withdraw(root, [one.key for one in page], cutoff))
     for page in ledger.condemned(_IN, "deltas/"):
-        with root.metadata.session() as session:
-            session.execute(delete(Delta).where(Delta.key.in_([one.key for one in page])))
+        _forget_batches(root, [one.key for one in page])
+
+
+@retried
+def _withdraw(root: Root, packs: Sequence[str], cutoff: datetime) -> Sequence[str]:
+    """Offer no more what nobody took since; returns the packs that somebody did take from."""
+    with root.metadata.session() as session:
+        offered = StoredObject.object.in_(packs)
+        session.execute(delete(StoredObject).where(offered, StoredObject.used <= cutoff))
+        return session.scalars(select(StoredObject.object).where(offered).distinct()).all()
+
+
+@retried
+def _forget_batches(root: Root, keys: Sequence[str]) -> None:
+    with root.metadata.session() as session:
+        session.execute(delete(Delta).where(Delta.key.in_(keys)))
 
 
 def delete_condemned(store: ObjectStore, ledger: Ledger, progress: Progress) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import CommitOpen, NotFound
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Egress
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _last(pfs: Pfs, repo: str, branch: str, target: EgressTarget) -> str | None:
     return str(info)
 
 
+@retried
 def _note(pfs: Pfs, repo: str, branch: str, target: EgressTarget, commit: str) -> None:
     with pfs.metadata.session() as session:
         key = _key(repo, branch, target)

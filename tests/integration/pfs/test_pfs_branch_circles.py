@@ -11,12 +11,11 @@ from airflow_pachy.errors import InvalidArgument
 from airflow_pachy.pfs import Pfs
 
 ROUNDS = 10
-pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def pfs(postgres_url):
-    with Pfs.open("memory://", postgres_url) as client:
+def pfs(server_url):
+    with Pfs.open("memory://", server_url) as client:
         client.create_repo("r")
         yield client
 

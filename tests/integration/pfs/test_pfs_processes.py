@@ -50,11 +50,19 @@ def _run(work, *arguments, count: int = PROCESSES) -> None:
     assert [process.exitcode for process in processes] == [0] * count
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("mysql", marks=pytest.mark.mysql),
+    ]
+)
 def root(request, tmp_path):
     """Storage and metadata URLs with an empty repo `images`."""
     metadata = (
-        f"sqlite:///{tmp_path / 'm.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+        f"sqlite:///{tmp_path / 'm.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue(f"{request.param}_url")
     )
     storage = (tmp_path / "objects").as_uri()
     with Pfs.open(storage, metadata) as pfs:

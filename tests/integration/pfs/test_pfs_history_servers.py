@@ -1,4 +1,4 @@
-"""Branches, tags, flushing and forgetting on PostgreSQL, and what only a server shows: writers in each other's way."""
+"""Branches, tags, flushing and forgetting on database servers, and what only a server shows: writers in each other's way."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import pytest
 from airflow_pachy.errors import AlreadyExists, CommitForgotten, NotFound
 from airflow_pachy.pfs import Pfs, Trigger
 
-pytestmark = pytest.mark.postgres
 WRITERS, PUTS = 6, 8
 
 
 @pytest.fixture
-def pfs(postgres_url):
-    with Pfs.open("memory://", postgres_url, principal="user:ada") as client:
+def pfs(server_url):
+    with Pfs.open("memory://", server_url, principal="user:ada") as client:
         client.create_repo("images")
         yield client
 
