@@ -152,7 +152,10 @@ def _dag(
         "catchup": False,
         "max_active_runs": 1,
         "tags": ["pachy"],
+        "params": _params(),
     }
+    if given := dag_arguments.get("params"):
+        dag_arguments["params"] = {**_params(), **given}
     by_name = {spec.name: spec for spec in specs}
     with DAG(dag_id, **{**defaults, **dag_arguments}) as dag:
         stages: dict[str, Any] = {}
@@ -186,6 +189,27 @@ def _service(spec: PipelineSpec, pfs_conn_id: str, given: Mapping[str, Any]) -> 
     return PfsServiceOperator(
         task_id=spec.name, **{name: value for name, value in arguments.items() if name in known and name != "kwargs"}
     )
+
+
+def _params() -> dict[str, Any]:
+    """What may be said when a run is started by hand; Airflow's form asks for it."""
+    from airflow.sdk import Param
+
+    return {
+        "commits": Param(
+            {},
+            type="object",
+            additionalProperties={"type": "string"},
+            title="Commits to read",
+            description='Instead of the newest, by branch: {"images@master": "<commit id, or master^2>"}.',
+        ),
+        "reprocess": Param(
+            False,
+            type="boolean",
+            title="Process all datums",
+            description="Also those that were processed before.",
+        ),
+    }
 
 
 def _feed(spec: PipelineSpec, pfs_conn_id: str, git_conn_id: str | None) -> Any:

@@ -25,6 +25,7 @@ from airflow_pachy.cli import (
     pipeline_verbs,
     pipelines,
     repos,
+    runs,
     traces,
     upkeep,
 )
@@ -98,7 +99,7 @@ COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
     "flush": ("Wait until everything downstream of commits has been made.", {"commit": commits.flush}),
     "subscribe": ("Print commits of a branch as they appear.", {"commit": commits.subscribe}),
     "tick": ("Move the branches whose schedule has come.", {"trigger": branches.tick}),
-    "run": ("Run a pipeline now.", {"pipeline": pipeline_verbs.run}),
+    "run": ("Run a pipeline now.", {"pipeline": runs.run}),
     "stop": ("Stop a job or a pipeline.", {"job": jobs.stop, "pipeline": pipeline_verbs.stop}),
     "restart": ("Process datums of a job again.", {"datum": datums.restart}),
     "validate": ("Say what becomes of a pipeline spec.", {"pipeline": pipelines.validate}),

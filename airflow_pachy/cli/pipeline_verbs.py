@@ -1,18 +1,15 @@
-"""`pachy create|update|list|inspect|delete|start|stop|run pipeline`. All but `run` work while Airflow is down."""
+"""`pachy create|update|list|inspect|delete|start|stop pipeline`. All of them work while Airflow is down."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from airflow_pachy.cli import human
 from airflow_pachy.cli.command import after_option, command, json_option, limit_option
-from airflow_pachy.cli.output import print_fields, print_json, print_list
+from airflow_pachy.cli.output import print_fields, print_list
 from airflow_pachy.cli.pipelines import inputs_of, spec_options
 from airflow_pachy.cli.standing import take_down
 from airflow_pachy.errors import InvalidArgument, Unavailable
@@ -192,69 +189,6 @@ def start(session: Session, *, pipeline: str) -> None:
     from airflow_pachy.pipelines.lifecycle import start_pipeline
 
     start_pipeline(session.pfs, pipeline)
-
-
-@command(
-    "pachy run pipeline edges",
-    "pachy run pipeline edges images@master^2        # on chosen commits",
-    "pachy run pipeline edges --dag opencv",
-)
-@click.argument("pipeline")
-@click.argument("commits", nargs=-1)
-@click.option("--dag", "dag_id", metavar="DAG", help="Its DAG, if it has never run and is not named like the pipeline.")
-@json_option
-def run(session: Session, *, pipeline: str, commits: Sequence[str], dag_id: str | None, as_json: bool) -> None:
-    """Start a run of the pipeline's DAG now, on the newest commits or on the ones given.
-
-    Datums that were processed are skipped. A pipeline with cron inputs ticks. The `airflow` command does it,
-    which must be installed here and reach Airflow's database.
-    """
-    from airflow_pachy.pipelines import list_jobs
-    from airflow_pachy.pipelines.lifecycle import inspect_pipeline
-
-    info = inspect_pipeline(session.pfs, pipeline)
-    chosen = {f"{found.repo}@{branch}": found.id for found, branch in (_chosen(session, info, one) for one in commits)}
-    last = next(iter(list_jobs(session.pfs, pipeline=info.name, limit=1)), None)
-    dag = dag_id or (last.dag_id if last else info.name)
-    said = _trigger(dag, {"commits": chosen} if chosen else {})
-    if as_json:
-        print_json({"pipeline": info.name, "dag_id": dag, "commits": chosen, "airflow": said})
-    else:
-        click.echo(f"Started a run of DAG {dag}.")
-
-
-def _chosen(session: Session, info: PipelineInfo, address: str) -> tuple[Any, str]:
-    """The commit, and the branch of the pipeline's input that is to be read there. Raises `InvalidArgument`."""
-    from airflow_pachy.pipelines import PipelineSpec
-
-    found = session.pfs.inspect_commit(address)
-    leaves = PipelineSpec.from_dict(info.spec).input.leaves()
-    branches = {leaf.branch for leaf in leaves if leaf.repo == found.repo and leaf.commit is None}
-    if len(branches) == 1:
-        return found, branches.pop()
-    if found.branch in branches:
-        return found, found.branch
-    inputs = ", ".join(
-        sorted({f"{leaf.repo}@{leaf.branch}" for leaf in PipelineSpec.from_dict(info.spec).input.leaves()})
-    )
-    raise InvalidArgument(f"pipeline {info.name!r} does not read {found.repo}@{found.branch}; its inputs are {inputs}")
-
-
-def _trigger(dag: str, conf: dict[str, Any]) -> str:
-    program = shutil.which("airflow")
-    if program is None:
-        raise InvalidArgument(
-            f"there is no `airflow` command here; start DAG {dag!r} in Airflow's UI, with the configuration "
-            f"{json.dumps(conf)}"
-        )
-    words = [program, "dags", "trigger", dag, "--output", "json", "--conf", json.dumps(conf)]
-    done = subprocess.run(
-        words, check=False, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "ignore"}
-    )
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise Unavailable(f"airflow did not start DAG {dag!r}: {said[-1] if said else 'it said nothing'}")
-    return done.stdout.strip()
 
 
 def _where(stands: StandingInfo) -> str:

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from airflow.sdk import Context
 
 CONF_KEY = "pachy"
 COMMITS_KEY = "commits"
 """Key in a run's conf: commits to read, chosen by hand, by `repo@branch`."""
+REPROCESS_KEY = "reprocess"
+"""Key in a run's conf: process all datums, also those that were processed before."""
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,22 @@ def commits_by_hand(context: Context) -> Mapping[str, str]:
             '{"commits": {"images@master": "<commit id or master^>"}}'
         )
     return commits
+
+
+def reprocess_by_hand(context: Context) -> bool:
+    """Whether the run's conf asks for all datums, `{"reprocess": true}`. Raises `TypeError`."""
+    asked = (context["dag_run"].conf or {}).get(REPROCESS_KEY) or False
+    if not isinstance(asked, bool):
+        raise TypeError(f"the run's conf has {REPROCESS_KEY!r}: {asked!r}; write true or false")
+    return asked
+
+
+def backfilled_moment(context: Context) -> datetime | None:
+    """For a run of `airflow backfill`: the time whose data it is about, the end of its data interval."""
+    run = context["dag_run"]
+    if str(getattr(run.run_type, "value", run.run_type)) != "backfill":
+        return None
+    return getattr(run, "data_interval_end", None) or run.logical_date
 
 
 def start_next_run(context: Context, job_id: str) -> str | None:

@@ -17,7 +17,13 @@ from airflow.sdk import BaseOperator
 from airflow_pachy.errors import NothingNew, PipelineStopped
 from airflow_pachy.hooks.airflow_errors import AirflowFailException, AirflowSkipException
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
-from airflow_pachy.operators.chaining import commits_by_hand, reads_in_order, start_next_run
+from airflow_pachy.operators.chaining import (
+    backfilled_moment,
+    commits_by_hand,
+    reads_in_order,
+    reprocess_by_hand,
+    start_next_run,
+)
 from airflow_pachy.operators.failures import short_errors
 from airflow_pachy.operators.stage import TEMPLATED, build_spec
 
@@ -124,13 +130,15 @@ class PlanOperator(BaseOperator):
             dag_id=ti.dag_id,
             run_id=ti.run_id,
             stage=self.stage,
-            reprocess=spec.reprocess_spec == "every_job",
+            reprocess=spec.reprocess_spec == "every_job" or reprocess_by_hand(context),
             # Airflow fails a task whose XCom is to be mapped and has more items than this.
             max_sets=conf.getint("core", "max_map_length", fallback=1024),
             latest=not reads_in_order(context) if self.latest is None else self.latest,
             from_start=self.from_start,
             new_only=self.new_only,
             commits=commits_by_hand(context),
+            # Inputs that the clock feeds have a turn for each tick, whenever that is.
+            as_of=backfilled_moment(context) if self.latest is None else None,
         )
 
     def _wait_for(self, jobs: Sequence[Any]) -> NoReturn:

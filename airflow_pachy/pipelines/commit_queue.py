@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
 _PAGE = 100
@@ -69,6 +70,11 @@ class CommitQueue:
         self._triggering = set(triggering)
         self._origins = Origins(session)
 
+    @property
+    def starting(self) -> set[BranchKey]:
+        """The branches whose moves are turns: those that trigger and that no other input is computed from."""
+        return self._triggering - covered_branches(self._session, self._branches)
+
     def newest(self) -> Turn:
         """The present heads, whatever was read before."""
         return Turn(heads_of(self._session, self._branches))
@@ -95,6 +101,29 @@ class CommitQueue:
                 continue
             return Turn(lag, more=self.has_more_than({key: lag[key].ordinal for key in starting}))
         return Turn({key: version if version.commit else heads[key] for key, version in since.items()}, idle=idle)
+
+    def at(self, moment: datetime) -> Turn:
+        """The state of a moment in the past; idle when a branch had no commit then."""
+        found: dict[BranchKey, Version] = {}
+        for key in self._branches:
+            version = self._last_until(key, moment)
+            if version is None:
+                idle = f"{'@'.join(key)} had no commit by {moment.isoformat(timespec='seconds')}"
+                return Turn(heads_of(self._session, self._branches), idle=idle)
+            found[key] = version
+        return Turn(self._as_computed(found, covered_branches(self._session, self._branches)))
+
+    def history(self) -> Iterator[tuple[datetime, BranchKey, Mapping[BranchKey, Version]]]:
+        """Every state that would have been a turn, oldest first, with the move that made it: when, and of which branch.
+
+        States that were left out in their time, as an arm had failed on them, are left out here.
+        """
+        covered = covered_branches(self._session, self._branches)
+        nothing = {key: Version(0, "") for key in self._branches}
+        for move in self._moves(dict.fromkeys(sorted(self.starting), 0)):
+            state = self._lagging(self._state_at(move, nothing, covered), move)
+            if isinstance(state, dict):
+                yield move.moved, move.branch, state
 
     def _read_before(self, heads: Mapping[BranchKey, Version]) -> dict[BranchKey, Version]:
         """The newest version of each branch that a job of the pipeline has read."""
@@ -155,6 +184,10 @@ class CommitQueue:
         """All inputs as they were when the move happened, covered ones as the others were computed from them."""
         state = {key: self._version_at(key, move.moved, since[key]) for key in self._branches}
         state[move.branch] = move.version
+        return self._as_computed(state, covered)
+
+    def _as_computed(self, state: dict[BranchKey, Version], covered: set[BranchKey]) -> dict[BranchKey, Version]:
+        """The state with covered branches at the versions that the others were computed from."""
         for key in covered:
             sources = [self._origins.of(state[other].commit).get(key) for other in self._branches if other != key]
             found = [source for source in sources if source is not None]
@@ -164,18 +197,25 @@ class CommitQueue:
 
     def _version_at(self, key: BranchKey, moment: datetime, at_least: Version) -> Version:
         """The last version until then; of a branch that had none yet, the first."""
-        readable = (
+        found = self._last_until(key, moment)
+        if found is None:
+            first = self._session.execute(self._readable_moves(key).order_by(HeadMove.ordinal).limit(1)).one_or_none()
+            found = Version(first.ordinal, first.commit) if first is not None else None
+        if found is None or (at_least.commit and found.ordinal < at_least.ordinal):
+            return at_least if at_least.commit else heads_of(self._session, [key])[key]
+        return found
+
+    def _last_until(self, key: BranchKey, moment: datetime) -> Version | None:
+        query = self._readable_moves(key).where(HeadMove.moved <= moment).order_by(HeadMove.ordinal.desc()).limit(1)
+        found = self._session.execute(query).one_or_none()
+        return Version(found.ordinal, found.commit or "") if found is not None else None
+
+    def _readable_moves(self, key: BranchKey) -> Select[int, str | None]:
+        return (
             select(HeadMove.ordinal, HeadMove.commit)
             .join(Commit, Commit.id == HeadMove.commit)
             .where(HeadMove.repo == key[0], HeadMove.branch == key[1], _READABLE)
         )
-        last = self._session.execute(
-            readable.where(HeadMove.moved <= moment).order_by(HeadMove.ordinal.desc()).limit(1)
-        ).one_or_none()
-        found = last or self._session.execute(readable.order_by(HeadMove.ordinal).limit(1)).one_or_none()
-        if found is None or (at_least.commit and found.ordinal < at_least.ordinal):
-            return at_least if at_least.commit else heads_of(self._session, [key])[key]
-        return Version(found.ordinal, found.commit)
 
     def _lagging(self, state: dict[BranchKey, Version], move: _Move) -> dict[BranchKey, Version] | str | None:
         """The state with every input brought to the same sources; why it must wait; or None to leave the move out."""

@@ -27,8 +27,8 @@ class JobRequest:
 
     A job reads the newest commits; with `latest=False` the oldest that the pipeline has not read, one job
     per commit. `from_start` makes then the first job of a pipeline begin at the first commit instead of the newest.
-    `commits` are chosen by hand, by `repo@branch`. When there is nothing new the job runs on what was
-    read last, unless `new_only`, which makes planning raise `NothingNew`.
+    `commits` are chosen by hand, by `repo@branch`; `as_of` reads all branches as they were at that time. When there
+    is nothing new the job runs on what was read last, unless `new_only`, which makes planning raise `NothingNew`.
     """
 
     spec: PipelineSpec
@@ -42,6 +42,7 @@ class JobRequest:
     from_start: bool = False
     new_only: bool = False
     commits: Mapping[str, str] = field(default_factory=dict)
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def _open(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> tuple[
         if row is not None and row.state == "success":
             return row.output_commit, OpenJob(row.id, row.attempt, row.output_commit or "", {}, done=True)
         snapshot = resolve_for_run(session, request, planned_before=row is not None)
-        if snapshot.idle and request.new_only and row is None:
+        if snapshot.idle and (request.new_only or request.as_of is not None) and row is None:
             raise NothingNew(f"pipeline {request.spec.name!r}: {snapshot.idle}")
         if row is None:
             row = _new_row(request)

@@ -102,6 +102,8 @@ def _turn(
     queue = CommitQueue(session, request.spec.name, branches, triggering)
     if not branches:
         return Turn({})
+    if not known and request.as_of is not None:
+        return queue.at(request.as_of)
     pipeline = session.get(Pipeline, request.spec.name)
     if not known and pipeline is not None and pipeline.from_newest:
         pipeline.from_newest = False

@@ -104,6 +104,11 @@ def test_dag_and_stage_arguments_are_passed_on():
     assert dag.get_task("edges.datums").partial_kwargs["runner"] == "local"
 
 
+def test_a_run_by_hand_is_asked_for_commits_and_reprocessing():
+    assert dict(pipeline_dag(EDGES).params) == {"commits": {}, "reprocess": False}
+    assert dict(pipeline_dag(EDGES, params={"size": 3}).params) == {"commits": {}, "reprocess": False, "size": 3}
+
+
 def test_a_folder_becomes_its_dags(tmp_path):
     (tmp_path / "edges.json").write_text(json.dumps(EDGES))
     (tmp_path / "deeper").mkdir()

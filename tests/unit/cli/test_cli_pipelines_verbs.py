@@ -142,3 +142,42 @@ def test_images_that_cannot_be_pushed(pachy, spec, tool):
     spec.write_text(json.dumps({**SPEC, "transform": {"image": f"edges@{DIGEST}", "cmd": ["x"]}}))
     assert "not a digest" in pachy("create", "pipeline", "-f", str(spec), "--push-images", fails=True).err
     assert "there is no pipeline" in pachy("list", "pipeline", "--history", "edges", fails=True).err
+
+
+@pytest.fixture
+def three_commits(pachy, spec):
+    pachy("create", "repo", "images")
+    pachy("create", "pipeline", "-f", str(spec))
+    for text in ("1", "2", "3"):
+        pachy("put", "file", "images@master:/a", "-f", "-", stdin=text.encode())
+    return [one["id"] for one in reversed(pachy("list", "commit", "images@master", "--json").documents)]
+
+
+def test_a_range_is_a_run_for_each_commit_in_order(pachy, three_commits, tool):
+    said = tool("airflow")
+    ran = pachy("run", "pipeline", "edges", "--from", "images@master.1", "--to", "images@master^", "--reprocess")
+    assert ran.out.startswith("Started 2 runs of DAG edges, one for each commit")
+    assert "puts the output back to the newest" in ran.out
+    lines = said.read_text().splitlines()
+    confs = [json.loads(line.partition("--conf ")[2]) for line in lines]
+    chosen = [{"commits": {"images@master": one}, "reprocess": True} for one in three_commits[:2]]
+    assert confs == [*chosen, {}]
+    ids = [line.split("--run-id ")[1].split()[0] for line in lines]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 3
+
+
+def test_a_range_can_be_looked_at_before(pachy, three_commits, tool):
+    said = tool("airflow")
+    shown = pachy("run", "pipeline", "edges", "--from", "2020-01-01", "--dry-run", "--json").documents
+    assert [one["commits"]["images@master"] for one in shown] == three_commits
+    assert not said.exists()
+    assert "Would start a run" in pachy("run", "pipeline", "edges", "--dry-run").out
+    assert "no commits" in pachy("run", "pipeline", "edges", "--to", "2020-01-01").out
+    assert pachy("run", "pipeline", "edges", "images@master", "--from", "2020-01-01", fails=True).code == 2
+
+
+def test_run_goes_through_airflows_api_where_it_is_named(pachy, three_commits, tool, monkeypatch):
+    tool("airflow")
+    monkeypatch.setenv("PACHY_AIRFLOW_URL", "http://127.0.0.1:9")
+    assert "does not answer" in pachy("run", "pipeline", "edges", fails=True).err
