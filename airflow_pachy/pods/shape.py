@@ -24,7 +24,7 @@ SHAPES = ("auto", "classic", "sidecar")
 
 def knows_sidecars(version: VersionInfo) -> bool:
     """Whether an API server of this version has native sidecars switched on, and our client can ask for them."""
-    return _number(version.major, version.minor) >= SIDECARS_SINCE and hasattr(k8s.V1Container, "restart_policy")
+    return _number(version) >= SIDECARS_SINCE and hasattr(k8s.V1Container, "restart_policy")
 
 
 def lost_its_sidecar(asked: k8s.V1Pod, created: k8s.V1Pod) -> bool:
@@ -37,7 +37,9 @@ def _restarts(pod: k8s.V1Pod) -> bool:
     return any(one.name == HELPER and getattr(one, "restart_policy", None) == "Always" for one in containers)
 
 
-def _number(major: str, minor: str) -> tuple[int, int]:
-    """`1`, `29+` of a hoster's build, as numbers."""
-    first, second = re.match(r"\d+", str(major)), re.match(r"\d+", str(minor))
-    return (int(first[0]), int(second[0])) if first and second else (0, 0)
+def _number(version: VersionInfo) -> tuple[int, int]:
+    """`1`, `29+` of a hoster's build as numbers; `v1.33.1+k3s1` where a distribution says only that."""
+    for text in (f"{version.major}.{version.minor}", str(version.git_version)):
+        if found := re.match(r"v?(\d+)\.(\d+)", text):
+            return int(found[1]), int(found[2])
+    return 0, 0
