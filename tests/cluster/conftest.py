@@ -110,10 +110,14 @@ def build_image(name: str, dockerfile: Path, context: Path, **build_args: str) -
     """Build an image for the cluster; skips the test where there is no way to."""
     command = os.environ.get("PACHY_TEST_IMAGE_BUILD")
     if not command:
-        pytest.skip(f"cannot build {name}: set PACHY_TEST_IMAGE_BUILD (or PACHY_TEST_HELPER_IMAGE for the helper)")
+        pytest.skip(f"cannot build {name}: set PACHY_TEST_IMAGE_BUILD")
     arguments = [command, name, "--dockerfile", str(dockerfile), "--context", str(context)]
     arguments += [word for key, value in build_args.items() for word in ("--build-arg", f"{key}={value}")]
-    done = subprocess.run(arguments, check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    return _build(name, arguments)
+
+
+def _build(name: str, command: list[str]) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
     if done.returncode != 0:
         pytest.fail(f"building {name} failed:\n{done.stdout}{done.stderr}")
     return name
@@ -122,9 +126,11 @@ def build_image(name: str, dockerfile: Path, context: Path, **build_args: str) -
 @pytest.fixture(scope="session")
 def helper_image(cluster: Cluster) -> str:
     """The helper image of this checkout."""
-    return os.environ.get("PACHY_TEST_HELPER_IMAGE") or build_image(
-        "airflow-pachy-helper:test", REPOSITORY / "airflow_pachy/worker/Dockerfile", REPOSITORY
-    )
+    if given := os.environ.get("PACHY_TEST_HELPER_IMAGE"):
+        return given
+    if not os.environ.get("PACHY_TEST_IMAGE_BUILD"):
+        pytest.skip("cannot build the helper image: set PACHY_TEST_IMAGE_BUILD or PACHY_TEST_HELPER_IMAGE")
+    return _build("airflow-pachy-helper:test", ["scripts/helper-image", "airflow-pachy-helper:test"])
 
 
 @pytest.fixture(scope="session")
