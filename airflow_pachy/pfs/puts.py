@@ -111,8 +111,9 @@ class Puts:
             edit = PutDirectory(local, address.path or "", append, writer, self.root.reader, known, told)
             self.apply(address, edit, labels)
 
-    def put_split(self, address: Address, data: Data, split: Split) -> None:
+    def put_split(self, address: Address, data: Data, split: Split, labels: Mapping[str, str] | None = None) -> None:
         """Cut data into numbered pieces below a directory, behind those that are there."""
+        labels = check_labels(labels or {})
         directory = address.path or ""
         source = as_source(data)
         files = self._present_files(address)
@@ -130,7 +131,7 @@ class Puts:
             for start in range(0, max(1, len(staged)), max(1, step)):
                 framing = Framing(self.root.reader, writer, known)
                 edit = PutPieces(directory, staged, framing, start, start + step, former, split.overwrite)
-                self.apply(address, edit)
+                self.apply(address, edit, labels)
 
     def set_frame(self, address: Address, header: bytes | None, footer: bytes | None) -> None:
         """Set the header or footer of a directory and all its pieces."""
@@ -151,13 +152,14 @@ class Puts:
         parallel: int = PARALLEL,
         split: Split | None = None,
         progress: Callable[[int, int], None] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """Put what a URL names; with `recursive`, everything below it. See `airflow_pachy.pfs.sources`."""
         if split is not None and (recursive or append):
             raise InvalidArgument("what is split is a single file, and pieces come behind those that are there")
-        put = handler_of(url)
+        put, labels = handler_of(url), check_labels(labels or {})
         self._require_target(address)
-        put(Request(self, address, url, recursive, append, Told(progress), options or {}, parallel, split))
+        put(Request(self, address, url, recursive, append, Told(progress), options or {}, parallel, split, labels))
 
     def delete_file(self, address: Address) -> None:
         """Delete a file, a directory, or what a glob matches; what is not there is no error."""

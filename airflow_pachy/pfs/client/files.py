@@ -71,18 +71,20 @@ class FileVerbs(Client):
         footer: bytes | str | None = None,
         *,
         overwrite: bool = False,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """Cut data into pieces below a directory: files named 0000000000000000 and so on, behind those that are there.
 
         `delimiter` is line, json, csv or sql (one table as pg_dump writes it). A piece ends when it has so many records
         or bytes, whichever is first; without either, each record is a piece. The first `header_records`, or
         `header`, come before every piece, `footer` behind it; None leaves what an earlier commit set. With `overwrite`
-        the directory is emptied first. Raises `InvalidArgument` for data that cannot be split, saying where.
+        the directory is emptied first. `labels` are added to those of the commit. Raises `InvalidArgument` for data
+        that cannot be split, saying where.
         """
         split = Split(
             delimiter, target_file_datums, target_file_bytes, header_records, header, footer, overwrite=overwrite
         )
-        self._puts.put_split(as_address(self._root, path), data, split)
+        self._puts.put_split(as_address(self._root, path), data, split, labels)
 
     def put_header(self, path: str | Address, header: bytes | str) -> None:
         """Set the bytes before every piece of a directory and of those below it; empty ones clear them."""
@@ -113,6 +115,7 @@ class FileVerbs(Client):
         parallel: int = PARALLEL,
         split: Split | None = None,
         progress: Progress | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """Put what a URL names: http(s)://, s3://, file://, pfs://, gs://, abfs:// and others that fsspec reads.
 
@@ -120,7 +123,8 @@ class FileVerbs(Client):
         are credentials and settings of the scheme: for s3 the keys of `Pfs.open`'s `s3` (without any, those of this
         root), for http `headers`, `timeout_seconds`, `max_seconds`, `max_bytes`, `tries`, `verify`, for pfs the
         `storage` and `metadata` of another root, else those of fsspec. `progress(files, bytes)` hears what was read
-        since its last call. With `split` it is cut into pieces below the path, as by `put_split`.
+        since its last call. With `split` it is cut into pieces below the path, as by `put_split`. `labels` are added to
+        those of the commit.
         Raises `PathNotFound`, `Denied`, `Unavailable`, `InvalidArgument`, naming the URL.
         """
         self._puts.put_url(
@@ -132,6 +136,7 @@ class FileVerbs(Client):
             parallel=parallel,
             split=split,
             progress=progress,
+            labels=labels,
         )
 
     def delete_file(self, path: str | Address) -> None:

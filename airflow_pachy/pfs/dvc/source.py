@@ -7,12 +7,13 @@ them here since.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_pachy.errors import InvalidArgument, NotFound, PathNotFound, Unavailable
+from airflow_pachy.errors import BranchNotFound, InvalidArgument, NotFound, PathNotFound, Unavailable
 from airflow_pachy.pfs import commits
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.dvc.origins import Origin, numbered
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.tree import Tree
 
 _LOOK_BACK_COMMITS = 500
+_log = logging.getLogger(__name__)
 
 
 def put(request: Request) -> None:
@@ -57,7 +59,7 @@ def put(request: Request) -> None:
             entries = list(stored(request, plan.new, writer))
             writer.flush()
             put_at = [Entry(_at(target, one.path), one.content, one.executable, None, one.mtime_us) for one in entries]
-            labels = origin.labels(_labels(request))
+            labels = {**request.labels, **origin.labels({**_labels(request), **request.labels})}
             request.puts.apply(request.address, Ingested(put_at, plan.gone), labels)
 
 
@@ -124,27 +126,45 @@ def _is_unchanged(tracked: Tracked, before: Tracked | None, here: Entry | None) 
 
 
 def _former(request: Request, place: Place, origin: Origin, options: Mapping[str, Any]) -> _Former | None:
-    """What the last put of the same made, if it is among the last commits and its revision can still be read."""
-    root, address = request.puts.root, request.address
+    """What the last put of the same made, if it is among the last commits and its revision can still be read.
+
+    One that cannot be read costs time, not data: a warning says so, and everything is read.
+    """
+    found = _last_put(request, origin)
+    if found is None:
+        return None
+    commit, rev = found
     try:
-        history = commits.list_commits(root, address.commit)
-        for info in islice(history, _LOOK_BACK_COMMITS):
-            known = next((one for _, one in numbered(info.labels) if one.key == origin.key and one.rev), None)
-            if known is not None:
-                break
-        else:
-            return None
-        then = request.puts.files_at(Address(info.repo, info.id))
-        now = request.puts.files_at(address.commit)
-        with open_project(Place(place.repository, place.path, known.rev, place.remote), options) as project:
+        then = request.puts.files_at(commit)
+        now = request.puts.files_at(request.address.commit)
+        with open_project(Place(place.repository, place.path, rev, place.remote), options) as project:
             tracked = {
                 clean_path(one.path[len(place.path) :]) if one.path != place.path else "": one
                 for one in project.files(place.path)
             }
-    except (NotFound, InvalidArgument, Unavailable):
-        # No branch yet; or the revision of then is gone (a force-push, `dvc gc`): everything is read.
+    except (NotFound, InvalidArgument, Unavailable) as error:
+        # The revision of then may be gone (a force-push, `dvc gc`), or the data of that commit (retention).
+        _log.warning(
+            "%s is read whole, and files that it no longer has stay in %s: what was put from revision %s as commit %s "
+            "cannot be compared with (%s)",
+            place, request.address.commit, rev[:12], commit, error,
+        )  # fmt: skip
         return None
     return _Former(tracked, then, now)
+
+
+def _last_put(request: Request, origin: Origin) -> tuple[Address, str] | None:
+    """The newest commit that the same was put into, and the revision of then."""
+    try:
+        history = commits.list_commits(request.puts.root, request.address.commit)
+        for info in islice(history, _LOOK_BACK_COMMITS):
+            known = next((one for _, one in numbered(info.labels) if one.key == origin.key and one.rev), None)
+            if known is not None:
+                return Address(info.repo, info.id), known.rev
+    except BranchNotFound:
+        # The first put makes the branch.
+        return None
+    return None
 
 
 def _labels(request: Request) -> Mapping[str, str]:

@@ -16,7 +16,9 @@ def put(request: Request) -> None:
     if not local.exists():
         raise PathNotFound(f"{request.url} does not exist on this machine")
     if request.recursive:
-        request.puts.put_directory(request.address, local, append=request.append, told=request.told)
+        request.puts.put_directory(
+            request.address, local, append=request.append, told=request.told, labels=request.labels
+        )
         return
     if local.is_dir():
         raise InvalidPath(f"{request.url} is a directory; put it recursively")
@@ -24,7 +26,7 @@ def put(request: Request) -> None:
         with local.open("rb") as stream:
             put_one(request, stream)
         return
-    request.puts.put_file(request.address, local, append=request.append, executable=None)
+    request.puts.put_file(request.address, local, append=request.append, executable=None, labels=request.labels)
     request.told.add(1, local.stat().st_size)
 
 

@@ -68,9 +68,9 @@ def _put_references(request: Request, source: Address) -> None:
     entries = EntriesBelow(tree, origin)
     if request.append:
         with request.puts.new_writer() as writer:
-            request.puts.apply(request.address, CopyPath(origin, target, entries, True, writer, reader))
+            request.puts.apply(request.address, CopyPath(origin, target, entries, True, writer, reader), request.labels)
     else:
-        request.puts.apply(request.address, PutContents(_Moved(entries, origin, target)))
+        request.puts.apply(request.address, PutContents(_Moved(entries, origin, target)), request.labels)
     request.told.add(1 if isinstance(node, File) else node.file_count, node.size_bytes)
 
 

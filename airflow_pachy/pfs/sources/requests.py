@@ -41,6 +41,7 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     parallel: int = PARALLEL
     split: Split | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shown(self) -> str:
@@ -78,9 +79,11 @@ def put_one(request: Request, stream: BinaryIO, *, executable: bool | None = Non
     """Put a stream as the file at the request's address, or split it below there."""
     counted = request.told.reading(stream)
     if request.split is not None:
-        request.puts.put_split(request.address, counted, request.split)
+        request.puts.put_split(request.address, counted, request.split, request.labels)
     else:
-        request.puts.put_file(request.address, counted, append=request.append, executable=executable)
+        request.puts.put_file(
+            request.address, counted, append=request.append, executable=executable, labels=request.labels
+        )
     request.told.add(1, 0)
 
 
@@ -96,9 +99,9 @@ def put_many(request: Request, found: Iterable[Found]) -> None:
             raise PathNotFound(f"there is no file below {request.shown}; check the address")
         writer.flush()
         if request.append:
-            request.puts.apply(request.address, CopyPath("", "", entries, True, writer, root.reader))
+            request.puts.apply(request.address, CopyPath("", "", entries, True, writer, root.reader), request.labels)
         else:
-            request.puts.apply(request.address, PutContents(entries))
+            request.puts.apply(request.address, PutContents(entries), request.labels)
 
 
 def stored(request: Request, found: Iterable[Found], writer: ContentWriter) -> Iterator[Entry]:

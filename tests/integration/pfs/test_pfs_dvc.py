@@ -190,7 +190,7 @@ def test_several_origins_of_one_commit_are_kept_apart(pfs, pets):
     assert files(pfs, "pets@master:/in") == SECOND
 
 
-def test_a_rewritten_history_is_read_anew(pfs, pets):
+def test_a_rewritten_history_is_read_anew(pfs, pets, caplog):
     pfs.put_url("pets@master:/in", f"dvc://{pets}//data/images?rev=v1")
     git(pets, "checkout", "-q", "--orphan", "other")
     git(pets, "commit", "-qam", "anew")
@@ -201,6 +201,9 @@ def test_a_rewritten_history_is_read_anew(pfs, pets):
     git(pets, "gc", "-q", "--prune=now")
     pfs.put_url("pets@master:/in", f"dvc://{pets}//data/images")
     assert files(pfs) == SECOND | {"/in/gone.png": "first gone.png"}
+    (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "is read whole" in warned
+    assert "cannot be compared with" in warned
 
 
 def test_damaged_and_missing_data_are_told_and_nothing_is_put(pfs, pets):

@@ -1,4 +1,4 @@
-"""Branches, tags, flushing and forgetting on database servers, and what only a server shows: writers in each other's way."""
+"""Branches, tags, flushing and forgetting on servers, and what only these show: writers in each other's way."""
 
 from __future__ import annotations
 
