@@ -27,7 +27,14 @@ from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailExce
 from airflow_pachy.operators.datum_set import conclude
 from airflow_pachy.operators.failures import short_errors
 from airflow_pachy.operators.pod_arguments import pod_arguments, pod_changes, pod_request, wanted_shape
-from airflow_pachy.operators.pod_finding import PodInvalid, create_or_adopt, delete, find_running, read
+from airflow_pachy.operators.pod_finding import (
+    PodInvalid,
+    belongs_to_later_try,
+    create_or_adopt,
+    delete,
+    find_running,
+    read,
+)
 from airflow_pachy.operators.pod_logs import follow_logs, log_helper, write_logs
 from airflow_pachy.operators.report import SetReport, read_report
 from airflow_pachy.pods.names import ATTEMPT_ANNOTATION, PREFIX, SetName
@@ -64,6 +71,7 @@ class DatumSetPodOperator(KubernetesPodOperator):
         self.budget = budget
         self.changes = PodChanges()
         self.lost = 0
+        self.try_number = 1
         self.sidecar = False
         self._prefix = self.name or PREFIX
         self._variables = list(self.env_vars or [])
@@ -83,12 +91,14 @@ class DatumSetPodOperator(KubernetesPodOperator):
 
     def run(self, context: Context) -> None:
         """Process the set. What `execute` does, which Airflow reserves for the task it started; may defer."""
+        self.try_number = context["ti"].try_number
         self.sidecar = self._wants_sidecar()
-        self._follow(context, self._find_running(context) or self._create(context))
+        self._follow(context, self._find_running() or self._create(context))
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
         """Go on after the trigger has fired; its event has what `run` knew."""
         state = event["state"]
+        self.try_number = context["ti"].try_number
         self.sidecar = self._wants_sidecar()
         self.lost, self._attempt = state["lost"], state["attempt"]
         self._patient_pulls, self._api_errors = state["patient_pulls"], state["api_errors"]
@@ -106,6 +116,26 @@ class DatumSetPodOperator(KubernetesPodOperator):
             finding = finding or Finding(End.LOST, "it is gone")
         if finding is None or not self._finish(context, event["name"], finding, since=event.get("last_log_time")):
             self._follow(context, self.pod or self._create(context))
+
+    def on_kill(self) -> None:
+        """Delete the pod, unless a later try of the task has taken it over: then this process is the leftover.
+
+        A scheduler that has died and come back starts its tasks anew, while their old processes may live on.
+        """
+        if self._is_leftover():
+            self.log.info("Leaving the pod to a later try of this task")
+        else:
+            super().on_kill()
+
+    def _is_leftover(self) -> bool:
+        if self.pod is None:
+            return False
+        try:
+            pod = read(self.client, self.pod.metadata.name, self.pod.metadata.namespace)
+        except ApiException as error:
+            self.log.warning("Pod %s cannot be read: %s", self.pod.metadata.name, error.reason)
+            return False
+        return pod is not None and belongs_to_later_try(pod, self.try_number)
 
     # Making pods
 
@@ -143,12 +173,12 @@ class DatumSetPodOperator(KubernetesPodOperator):
             self.log.warning("The Kubernetes version cannot be asked (%s): using the classic pod", error.reason)
             return False
 
-    def _find_running(self, context: Context) -> k8s.V1Pod | None:
+    def _find_running(self) -> k8s.V1Pod | None:
         """A pod of this set that an earlier try left running: a worker died, the pod did not."""
         named = SetName.of_plan(self.plan_key)
-        if context["ti"].try_number == 1 or not self.reattach_on_restart or named is None:
+        if self.try_number == 1 or not self.reattach_on_restart or named is None:
             return None
-        return find_running(self.client, self._namespace(), named.labels)
+        return find_running(self.client, self._namespace(), named.labels, self.try_number)
 
     def _namespace(self) -> str:
         return self.namespace or self.hook.get_namespace() or self._incluster_namespace or "default"

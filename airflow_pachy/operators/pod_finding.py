@@ -10,7 +10,7 @@ from kubernetes.client.exceptions import ApiException
 
 from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException
 from airflow_pachy.operators.pod_logs import said
-from airflow_pachy.pods.names import PLAN_ANNOTATION
+from airflow_pachy.pods.names import ATTEMPT_ANNOTATION, PLAN_ANNOTATION, TRY_ANNOTATION
 from airflow_pachy.pods.watching import has_ended
 
 if TYPE_CHECKING:
@@ -70,8 +70,11 @@ def create_or_adopt(client: CoreV1Api, request: k8s.V1Pod) -> k8s.V1Pod:
         time.sleep(1)
 
 
-def find_running(client: CoreV1Api, namespace: str, labels: Mapping[str, str]) -> k8s.V1Pod | None:
-    """The newest pod with these labels that has not ended; older ones, which do the same, are deleted."""
+def find_running(client: CoreV1Api, namespace: str, labels: Mapping[str, str], try_number: int) -> k8s.V1Pod | None:
+    """The newest pod with these labels that has not ended, now this try's; older ones, which do the same, are deleted.
+
+    None when there is none, or when it is gone before it could be taken over.
+    """
     selector = ",".join(f"{name}={value}" for name, value in labels.items())
     pods = [
         pod
@@ -84,8 +87,28 @@ def find_running(client: CoreV1Api, namespace: str, labels: Mapping[str, str]) -
     for older in pods[:-1]:
         log.warning("Deleting pod %s: %s does the same", older.metadata.name, pods[-1].metadata.name)
         delete(client, older.metadata.name, namespace)
-    log.info("Reattaching to pod %s, which an earlier try has started", pods[-1].metadata.name)
-    return pods[-1]
+    found = _take_over(client, pods[-1], try_number)
+    if found is not None:
+        log.info("Reattaching to pod %s, which an earlier try has started", found.metadata.name)
+    return found
+
+
+def _take_over(client: CoreV1Api, pod: k8s.V1Pod, try_number: int) -> k8s.V1Pod | None:
+    """Note on the pod whose it is: an earlier try's process may still be alive, and be told to end with its pod."""
+    patch = {"metadata": {"annotations": {TRY_ANNOTATION: str(try_number)}}}
+    try:
+        return client.patch_namespaced_pod(pod.metadata.name, pod.metadata.namespace, patch)
+    except ApiException as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
+
+
+def belongs_to_later_try(pod: k8s.V1Pod, try_number: int) -> bool:
+    """Whether a later try of the task has made the pod, or taken it over."""
+    annotations = pod.metadata.annotations or {}
+    owner = annotations.get(TRY_ANNOTATION) or annotations.get(ATTEMPT_ANNOTATION, "").partition("-")[0]
+    return owner.isdigit() and int(owner) > try_number
 
 
 def delete(client: CoreV1Api, name: str, namespace: str, grace_seconds: int | None = None) -> None:

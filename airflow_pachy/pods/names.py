@@ -12,6 +12,8 @@ JOB_LABEL = "pachy-job"
 SET_LABEL = "pachy-set"
 ATTEMPT_ANNOTATION = "airflow-pachy/attempt"
 PLAN_ANNOTATION = "airflow-pachy/set-plan"
+TRY_ANNOTATION = "airflow-pachy/try"
+"""The last try of the task that has taken the pod over from an earlier one."""
 _PLAN_KEY = re.compile(r"jobs/(?P<job>[^/]+)/plan/(?P<attempt>\d+)-(?P<number>\d+)\.json$")
 
 
