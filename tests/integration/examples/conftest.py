@@ -75,7 +75,7 @@ class Follower:
         fed = self.shell(" | ".join(feeding)) if feeding else b""
         self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(fed)))
         self.captured.readouterr()
-        code = main(shlex.split(last, comments=True)[1:])
+        code = main([os.path.expandvars(word) for word in shlex.split(last, comments=True)[1:]])
         out, err = self.captured.readouterr()
         assert code == 0, f"$ {line}\n{err.decode()}"
         return out.decode()
