@@ -10,7 +10,6 @@ is joined by nothing but the branches that they read and write.
 from __future__ import annotations
 
 from datetime import timedelta
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
     from airflow_pachy.pipelines import PipelineSpec
+    from airflow_pachy.pipelines.folders import PlacedPipeline
 
 __all__ = ["load_pipelines", "pipeline_dag", "pipelines_dag"]
 
@@ -34,49 +34,46 @@ def load_pipelines(
     *,
     template_arguments: Mapping[str, str] | None = None,
     defaults: Iterable[Mapping[str, Any]] = (),
+    check_repos: bool = False,
     **arguments: Any,
 ) -> dict[str, DAG]:
     """The DAG of every pipeline in the spec files of a folder (or of one file), by name.
 
     Without a folder: of all pipelines that were made with `pachy create pipeline`, which are read from the metadata
     database whenever Airflow parses the file. `template_arguments` are those of Jsonnet files, `defaults` fields for
-    what specs do not say, `arguments` those of `pipeline_dag`. Raises `InvalidSpec` naming file and pipeline,
-    `FileNotFoundError`.
+    what specs do not say, `arguments` those of `pipeline_dag`. `check_repos` looks for the repos that are read, at the
+    price of a query at every parse. Raises `FileNotFoundError`, and `InvalidSpec` with everything that is wrong in the
+    folder, by file and line: Airflow shows it as an import error.
     """
     conn_id = str(arguments.get("pfs_conn_id", DEFAULT_CONNECTION))
-    specs = _created(conn_id) if folder is None else _read_folder(folder, template_arguments, defaults)
-    return {name: pipeline_dag(spec, **arguments) for name, spec in specs.items()}
+    if folder is None:
+        return {spec.name: pipeline_dag(spec, **arguments) for spec in _created(conn_id)}
+    from airflow_pachy.pipelines.folders import read_folder
+
+    placed = read_folder(folder, template_arguments, defaults)
+    if check_repos:
+        _check_repos(placed, conn_id)
+    return {one.spec.name: pipeline_dag(one.spec, **arguments) for one in placed}
 
 
-def _read_folder(
-    folder: str | Path,
-    template_arguments: Mapping[str, str] | None = None,
-    defaults: Iterable[Mapping[str, Any]] = (),
-) -> dict[str, PipelineSpec]:
-    from airflow_pachy.pipelines import PipelineSpec
-    from airflow_pachy.pipelines.reading.sources import SUFFIXES
+def _check_repos(placed: list[PlacedPipeline], pfs_conn_id: str) -> None:
+    from airflow_pachy.hooks.pfs import PfsHook
+    from airflow_pachy.pipelines.folders import unknown_repos
 
-    place = Path(folder)
-    if not place.exists():
-        raise FileNotFoundError(f"there are no pipeline specs at {place}: no such file or folder")
-    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.suffix in SUFFIXES)
-    specs: dict[str, PipelineSpec] = {}
-    for path in files:
-        for spec in PipelineSpec.parse(path, arguments=template_arguments, defaults=defaults):
-            if spec.name in specs:
-                raise InvalidSpec(f"{path}: pipeline {spec.name!r} is defined twice; rename one of them")
-            specs[spec.name] = spec
-    return specs
+    with PfsHook(pfs_conn_id).get_conn() as pfs:
+        known = {info.name for info in pfs.list_repos()}
+    if problems := unknown_repos(placed, known):
+        raise InvalidSpec("\n".join(problems))
 
 
-def _created(pfs_conn_id: str) -> dict[str, PipelineSpec]:
+def _created(pfs_conn_id: str) -> list[PipelineSpec]:
     from airflow_pachy.hooks.pfs import PfsHook
     from airflow_pachy.pipelines import PipelineSpec
     from airflow_pachy.pipelines.lifecycle import list_pipelines
 
     with PfsHook(pfs_conn_id).get_conn() as pfs:
         managed = [info for info in list_pipelines(pfs) if info.managed]
-    return {info.name: PipelineSpec.from_dict(info.spec, origin="the metadata database") for info in managed}
+    return [PipelineSpec.from_dict(info.spec, origin="the metadata database") for info in managed]
 
 
 def pipeline_dag(
@@ -116,7 +113,9 @@ def pipelines_dag(
     One run takes one commit through all of them, which saves the seconds that Airflow needs between two DAGs.
     Arguments are those of `pipeline_dag`. Raises `InvalidSpec`, also for pipelines that read each other in a circle.
     """
-    specs = list(_read_folder(pipelines).values()) if isinstance(pipelines, str | Path) else list(pipelines)
+    from airflow_pachy.pipelines.folders import read_folder
+
+    specs = [one.spec for one in read_folder(pipelines)] if isinstance(pipelines, str | Path) else list(pipelines)
     if not specs:
         raise InvalidSpec(f"DAG {dag_id!r} has no pipelines")
     return _dag(
@@ -136,19 +135,15 @@ def _dag(
 ) -> DAG:
     from airflow.sdk import DAG
 
+    from airflow_pachy.pipelines.folders import PlacedPipeline, in_order, needs
     from airflow_pachy.pipelines.inputs.fed import fed_inputs
     from airflow_pachy.timetables import pipeline_schedule
 
-    writers = {spec.output: spec.name for spec in specs}
-    needs = {spec.name: {writers[one] for one in _branches(spec) if one in writers} for spec in specs}
-    try:
-        order = list(TopologicalSorter(needs).static_order())
-    except CycleError as error:
-        raise InvalidSpec(
-            f"DAG {dag_id!r}: pipelines read each other in a circle: {' <- '.join(error.args[1])}"
-        ) from error
+    ordered = [one.spec for one in in_order([PlacedPipeline(spec, f"DAG {dag_id!r}") for spec in specs])]
+    before = needs(ordered)
+    outputs = [spec.output for spec in ordered]
     defaults = {
-        "schedule": pipeline_schedule([spec.input for spec in specs], writers, pfs_conn_id, git_poll),
+        "schedule": pipeline_schedule([spec.input for spec in ordered], outputs, pfs_conn_id, git_poll),
         "catchup": False,
         "max_active_runs": 1,
         "tags": ["pachy"],
@@ -156,17 +151,16 @@ def _dag(
     }
     if given := dag_arguments.get("params"):
         dag_arguments["params"] = {**_params(), **given}
-    by_name = {spec.name: spec for spec in specs}
     with DAG(dag_id, **{**defaults, **dag_arguments}) as dag:
         stages: dict[str, Any] = {}
-        for name in order:
-            spec = by_name[name]
+        for spec in ordered:
             fed = any(fed_inputs(spec.input))
-            stages[name] = _service(spec, pfs_conn_id, stage) if spec.service else _stage(spec, pfs_conn_id, stage, fed)
+            made = _service(spec, pfs_conn_id, stage) if spec.service else _stage(spec, pfs_conn_id, stage, fed)
+            stages[spec.name] = made
             if fed:
-                _feed(spec, pfs_conn_id, git_conn_id) >> stages[name]
-            for before in sorted(needs[name]):
-                stages[before] >> stages[name]
+                _feed(spec, pfs_conn_id, git_conn_id) >> made
+            for name in sorted(before[spec.name]):
+                stages[name] >> made
     return dag
 
 
@@ -218,10 +212,6 @@ def _feed(spec: PipelineSpec, pfs_conn_id: str, git_conn_id: str | None) -> Any:
     return PfsFeedOperator(
         task_id=f"{spec.name}_feed", input=spec.input.to_spec(), git_conn_id=git_conn_id, pfs_conn_id=pfs_conn_id
     )
-
-
-def _branches(spec: PipelineSpec) -> set[str]:
-    return {f"{leaf.repo}@{leaf.branch}" for leaf in spec.input.leaves() if leaf.commit is None}
 
 
 def stage_arguments(spec: PipelineSpec) -> dict[str, Any]:

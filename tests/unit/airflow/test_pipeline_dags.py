@@ -120,8 +120,21 @@ def test_a_folder_becomes_its_dags(tmp_path):
 def test_a_pipeline_defined_twice_is_refused(tmp_path):
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text(json.dumps(EDGES))
-    with pytest.raises(InvalidSpec, match=r"b\.json: pipeline 'edges' is defined twice"):
+    with pytest.raises(InvalidSpec, match=r"b\.json:1: pipeline 'edges' is defined twice, also at .*a\.json:1"):
         load_pipelines(tmp_path)
+
+
+def test_repos_are_looked_for_where_that_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("PACHY_STORAGE", (tmp_path / "objects").as_uri())
+    monkeypatch.setenv("PACHY_METADATA", f"sqlite:///{tmp_path}/pachy.db")
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    (folder / "edges.json").write_text(json.dumps(EDGES))
+    with pytest.raises(InvalidSpec, match=r"edges\.json:1: pipeline 'edges' reads the repo 'images', which does not"):
+        load_pipelines(folder, check_repos=True)
+    with Pfs.open() as pfs:
+        pfs.create_repo("images")
+    assert sorted(load_pipelines(folder, check_repos=True)) == ["edges"]
 
 
 def test_a_missing_folder_is_said(tmp_path):

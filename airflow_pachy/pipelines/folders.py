@@ -1,0 +1,135 @@
+"""The pipelines of a folder of spec files, and everything that is wrong with them at once.
+
+An error while a DAG file is parsed is an import error in Airflow's UI, so it is worth naming every file and line that
+is to be mended, and not the first alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_pachy.errors import InvalidSpec
+from airflow_pachy.pipelines.inputs.fed import fed_inputs
+from airflow_pachy.pipelines.reading.sources import SUFFIXES, read_documents
+from airflow_pachy.pipelines.spec import PipelineSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from airflow_pachy.pipelines.reading.document import Document
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPipeline:
+    """A pipeline and where it is written, `edges.json:12`."""
+
+    spec: PipelineSpec
+    where: str
+
+
+def read_folder(
+    folder: str | Path,
+    arguments: Mapping[str, str] | None = None,
+    defaults: Iterable[Mapping[str, Any] | Document] = (),
+) -> list[PlacedPipeline]:
+    """The pipelines of all spec files below a folder, or of one file, in the order of their data.
+
+    Raises `FileNotFoundError`, and `InvalidSpec` with all that is wrong, one problem on a line: files that cannot be
+    read, fields, names that are taken, outputs of two pipelines, circles.
+    """
+    place = Path(folder)
+    if not place.exists():
+        raise FileNotFoundError(f"there are no pipeline specs at {place}: no such file or folder")
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.suffix in SUFFIXES)
+    beneath = list(defaults)
+    found: list[PlacedPipeline] = []
+    problems: list[str] = []
+    for file in files:
+        try:
+            documents = read_documents(file, arguments)
+        except InvalidSpec as error:
+            problems.append(str(error))
+            continue
+        for document in documents:
+            try:
+                found.append(PlacedPipeline(PipelineSpec.from_document(document, beneath), document.where()))
+            except InvalidSpec as error:
+                problems.append(str(error))
+    try:
+        order = in_order(found)
+    except InvalidSpec as error:
+        problems.append(str(error))
+    if problems:
+        raise InvalidSpec("\n".join(problems))
+    return order
+
+
+def in_order(pipelines: Iterable[PlacedPipeline]) -> list[PlacedPipeline]:
+    """The pipelines, each after those whose output it reads.
+
+    Raises `InvalidSpec` for those that read each other in a circle, and for names and outputs that two of them claim.
+    """
+    pipelines = list(pipelines)
+    if problems := list(_taken(pipelines)):
+        raise InvalidSpec("\n".join(problems))
+    by_name = {one.spec.name: one for one in pipelines}
+    try:
+        return [by_name[name] for name in TopologicalSorter(needs(one.spec for one in by_name.values())).static_order()]
+    except CycleError as error:
+        # The sorter names each after one that reads it, and the first once more at the end.
+        names = " -> ".join(f"{name!r} ({by_name[name].where})" for name in error.args[1])
+        raise InvalidSpec(
+            f"{by_name[error.args[1][0]].where}: pipelines read each other in a circle: {names}. "
+            "An arrow points to the reader; none of them could begin"
+        ) from error
+
+
+def needs(specs: Iterable[PipelineSpec]) -> dict[str, set[str]]:
+    """By pipeline, those of them whose output it reads."""
+    known = list(specs)
+    writers = {spec.output: spec.name for spec in known}
+    return {spec.name: {writers[branch] for branch in branches_read(spec) if branch in writers} for spec in known}
+
+
+def branches_read(spec: PipelineSpec) -> set[str]:
+    """The branches, `repo@branch`, that a pipeline reads as they move."""
+    return {f"{leaf.repo}@{leaf.branch}" for leaf in spec.input.leaves() if leaf.commit is None}
+
+
+def unknown_repos(pipelines: Iterable[PlacedPipeline], known: set[str]) -> list[str]:
+    """What is wrong with pipelines that read repos which neither are `known` nor written by one of them."""
+    placed = list(pipelines)
+    written = {one.spec.output_repo for one in placed}
+    return [f"{one.where}: {problem}" for one in placed for problem in _missing(one.spec, known | written)]
+
+
+def _missing(spec: PipelineSpec, known: set[str]) -> Iterator[str]:
+    own = {one.leaf.repo for one in fed_inputs(spec.input)}
+    for repo in sorted({leaf.repo for leaf in spec.input.leaves()} - own - known):
+        yield (
+            f"pipeline {spec.name!r} reads the repo {repo!r}, which does not exist and which no pipeline here writes; "
+            f"make it with: pachy create repo {repo}"
+        )
+
+
+def _taken(found: Iterable[PlacedPipeline]) -> Iterator[str]:
+    """Names, and output branches, that two pipelines claim."""
+    names: dict[str, str] = {}
+    outputs: dict[str, PlacedPipeline] = {}
+    for one in found:
+        name, output = one.spec.name, one.spec.output
+        if name in names:
+            yield f"{one.where}: pipeline {name!r} is defined twice, also at {names[name]}; rename one of them"
+            continue
+        names[name] = one.where
+        if output in outputs:
+            other = outputs[output]
+            yield (
+                f"{one.where}: pipeline {name!r} writes {output}, as pipeline {other.spec.name!r} at {other.where} "
+                "does; give one of them another output_repo or output_branch"
+            )
+            continue
+        outputs[output] = one
