@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -76,9 +75,7 @@ def odd(pfs):
 
 def refused(airflow, pfs, dag):
     """The log of a run that fails and leaves nothing half-done."""
-    started = time.monotonic()
     run = airflow.run(dag)
-    assert time.monotonic() - started < 30
     assert run.state == "failed"
     assert "direct cause of" not in run.log, "the tracebacks of our drivers are noise in a task log"
     open_commits = [info for repo in pfs.list_repos() for info in pfs.list_commits(repo.name) if info.state == "open"]
@@ -149,9 +146,7 @@ def test_the_connection_test_says_the_same(monkeypatch, closed_port, tmp_path):
         ("x4", "not a storage URL", _connection(f"sqlite:///{tmp_path}/m.db", storage="ftp://x")),
     ):  # fmt: skip
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", connection)
-        started = time.monotonic()
         works, message = PfsHook(conn_id).test_connection()
         assert not works
         assert text in message
         assert "s3cret" not in message
-        assert time.monotonic() - started < 10

@@ -124,22 +124,19 @@ def test_a_timeout_ends_the_command_politely_first(run):
 
 
 def test_a_timeout_kills_what_will_not_listen(run):
-    end = run("sh", "-c", "trap '' TERM; sleep 30", timeout_seconds=0.2)
+    end = run("sh", "-c", "trap '' TERM; sleep 6000", timeout_seconds=0.2)
     assert (end.code, end.timed_out) == (137, True)
-    assert end.seconds < 5
 
 
 # Their ids do not name the command: a test runner may show the running test's id as the title of its process.
 @pytest.mark.parametrize(
     "how",
-    ["sleep 60 &", "setsid sleep 60 &", "(setsid sh -c 'sleep 60 & wait' &)"],
+    ["sleep 6000 &", "setsid sleep 6000 &", "(setsid sh -c 'sleep 6000 & wait' &)"],
     ids=["a job", "a session", "a grandchild"],
 )
 def test_nothing_that_a_command_started_outlives_it(run, how):
-    started = time.monotonic()
-    end = run("sh", "-c", f"{how}\nps -eo pid,args | grep '[s]leep 60'; echo bye")
+    end = run("sh", "-c", f"{how}\nps -eo pid,args | grep '[s]leep 6000'; echo bye")
     assert end.code == 0
-    assert time.monotonic() - started < 5
     assert not [line for line in end.log_tail.splitlines()[:-1] if alive(int(line.split()[0]))]
 
 
@@ -170,21 +167,20 @@ def test_the_end_of_the_runner_ends_its_commands(lines):
     assert not thread.is_alive(), "whoever waited for the command is told"
 
 
-def test_many_slots_at_once_keep_their_files_apart(lines):
+def test_many_slots_at_once_keep_their_files_apart(lines, tmp_path):
+    meet = f"mktemp -p {tmp_path}; until [ $(ls {tmp_path} | wc -l) = 4 ]; do sleep 0.01; done; "
     with LocalRunner(4, log=lines.append) as runner:
 
         def run(number: int) -> None:
             slot = runner.slots[number]
             (slot.pfs / "in").write_text(str(number))
-            slot.run(Command(str(number), ("sh", "-c", "sleep 0.1; cp /pfs/in /pfs/out"), {}))
+            slot.run(Command(str(number), ("sh", "-c", meet + "cp /pfs/in /pfs/out"), {}))
 
         threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
-        started = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert time.monotonic() - started < 2
         assert [(slot.pfs / "out").read_text() for slot in runner.slots] == ["0", "1", "2", "3"]
     assert "[2] pfs: datum 2 start" in lines
 
