@@ -71,6 +71,10 @@ def inspect(session: Session, *, job: str, as_json: bool) -> None:
         ("Error", info.error or ""),
         ("Airflow", f"dag {info.dag_id}, run {info.run_id}, task {info.stage}"),
         ("Attempt", str(info.attempt)),
+        ("Image", info.code.get("image", "")),
+        *(("Image was", image) for image in info.images),
+        ("Code version", info.code.get("code_version", "")),
+        ("DAG version", dag_version(info)),
         ("Started", human.age(info.started)),
         ("Duration", human.duration(info.started, info.finished)),
         ("Datums", _counts(info)),
@@ -107,6 +111,14 @@ def job_id(pfs: Pfs, text: str) -> str:
     if commit.job is None:
         raise InvalidArgument(f"{text} was put by a user ({commit.author or 'unknown'}), not made by a job")
     return commit.job
+
+
+def dag_version(info: JobInfo) -> str:
+    """`dags-git at 1f3a..., version 01a1...`: what Airflow knows of the DAG's code."""
+    code = info.code
+    bundle = code.get("bundle", "") + (f" at {code['bundle_version']}" if "bundle_version" in code else "")
+    version = f"version {code['dag_version']}" if "dag_version" in code else ""
+    return ", ".join(part for part in (bundle, version) if part)
 
 
 def _output(info: JobInfo) -> str:

@@ -9,6 +9,7 @@ import click
 
 from airflow_pachy.cli import human
 from airflow_pachy.cli.command import command, json_option
+from airflow_pachy.cli.jobs import dag_version
 from airflow_pachy.cli.output import print_fields
 
 if TYPE_CHECKING:
@@ -41,10 +42,12 @@ def _fields(trace: FileTrace) -> list[tuple[str, str]]:
         ("Datum", trace.datum or ""),
         *((f"Input {one.name}", one.address) for one in trace.inputs),
         ("Pipeline", f"{trace.pipeline} version {trace.version}"),
-        ("Image", transform.get("image", "")),
+        ("Image", job.code.get("image", "") or transform.get("image", "")),
+        *(("Image was", image) for image in job.images),
         ("Command", shlex.join(transform.get("cmd", []))),
-        ("Code version", trace.code_version or ""),
+        ("Code version", job.code.get("code_version", "") or trace.code_version or ""),
         ("Job", f"{job.id}{carried}"),
+        ("DAG version", dag_version(job)),
         ("Airflow run", f"{job.dag_id} / {job.run_id}"),
         ("Log of", f"{trace.task}[{trace.datum_set}]" if trace.datum_set is not None else trace.task or ""),
         ("Log", trace.log or ""),

@@ -224,7 +224,11 @@ class PipelineVersion(Base):
 
 
 class Job(Base):
-    """One execution of a pipeline: (dag_id, run_id, stage) finds it again when its tasks are retried."""
+    """One execution of a pipeline: (dag_id, run_id, stage) finds it again when its tasks are retried.
+
+    `code` is JSON: the image and code version that were asked for, and the version of the DAG; `images` are the ids, a
+    digest in each, of the images that pods had, one a line. Both outlive the pipeline.
+    """
 
     __tablename__ = "pachy_job"
     __table_args__ = (
@@ -261,6 +265,8 @@ class Job(Base):
     heartbeat: Mapped[datetime | None] = mapped_column(UtcDateTime)
     author: Mapped[str | None] = mapped_column(utf8_key(PRINCIPAL_LENGTH))
     error: Mapped[str | None] = mapped_column(long_text())
+    code: Mapped[str | None] = mapped_column(long_text())
+    images: Mapped[str | None] = mapped_column(long_text())
 
     inputs: Mapped[list["JobInput"]] = relationship(
         cascade="all, delete-orphan", passive_deletes=True, order_by="JobInput.position"

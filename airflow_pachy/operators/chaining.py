@@ -68,6 +68,18 @@ def backfilled_moment(context: Context) -> datetime | None:
     return getattr(run, "data_interval_end", None) or run.logical_date
 
 
+def code_of_dag(context: Context) -> dict[str, str]:
+    """Which version of the DAG the task runs: its bundle's, a commit where DAGs come from git, and Airflow's own id."""
+    ti: Any = context["ti"]
+    bundle = getattr(ti, "bundle_instance", None)
+    known = {
+        "bundle": getattr(bundle, "name", None),
+        "bundle_version": getattr(bundle, "version", None),
+        "dag_version": getattr(ti, "dag_version_id", None),
+    }
+    return {name: str(value) for name, value in known.items() if value}
+
+
 def start_next_run(context: Context, job_id: str) -> str | None:
     """Ask Airflow for the run that follows the one which planned `job_id`; returns its id, or None if it said no."""
     from airflow.sdk.execution_time import task_runner

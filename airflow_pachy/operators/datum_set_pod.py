@@ -22,7 +22,7 @@ from airflow.sdk import BaseHook
 from kubernetes.client import VersionApi
 from kubernetes.client.exceptions import ApiException
 
-from airflow_pachy.errors import InvalidSpec
+from airflow_pachy.errors import InvalidSpec, PachyError
 from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException, AirflowNotFoundException
 from airflow_pachy.operators.datum_set import conclude
 from airflow_pachy.operators.failures import short_errors
@@ -41,7 +41,7 @@ from airflow_pachy.pods.names import ATTEMPT_ANNOTATION, PREFIX, SetName
 from airflow_pachy.pods.parts import add_to_pod, build_pod_parts
 from airflow_pachy.pods.patching import PodChanges, change_pod
 from airflow_pachy.pods.shape import knows_sidecars, lost_its_sidecar
-from airflow_pachy.pods.status import Verdict, VerdictKind, read_pod, waits_for_image
+from airflow_pachy.pods.status import Verdict, VerdictKind, container_statuses, read_pod, waits_for_image
 from airflow_pachy.pods.watching import End, Finding, Limits, look
 from airflow_pachy.triggers.pods import DatumSetPodTrigger
 from airflow_pachy.worker.outcome import new_attempt
@@ -339,6 +339,7 @@ class DatumSetPodOperator(KubernetesPodOperator):
 
     def _end_pod(self, context: Context, pod: k8s.V1Pod, verdict: Verdict, since: Any) -> None:
         """Get what is to be had of the pod, and delete it."""
+        self._note_image(pod)
         if self.deferrable and self.get_logs:
             write_logs(self, pod, since)
         if verdict.kind in (VerdictKind.INFRASTRUCTURE, VerdictKind.MISCONFIGURED):
@@ -352,6 +353,20 @@ class DatumSetPodOperator(KubernetesPodOperator):
             self.patch_already_checked(pod, reraise=False)
         self._call("on_pod_cleanup", pod=pod, context=context)
         self.pod = None
+
+    def _note_image(self, pod: k8s.V1Pod) -> None:
+        """Keep for provenance which image the tag meant; the cluster alone knows."""
+        base = container_statuses(pod).get(self.base_container_name)
+        image = getattr(base, "image_id", None)
+        if not image:
+            return
+        from airflow_pachy.pipelines.job_rows import note_image
+
+        try:
+            with self.pfs_hook.get_conn() as pfs:
+                note_image(pfs, read_plan(pfs.store, self.plan_key).job, image)
+        except PachyError as error:
+            self.log.warning("Could not keep that the image was %s: %s", image, error)
 
     def _conclude(self, name: str, verdict: Verdict) -> bool:
         report = self._report()

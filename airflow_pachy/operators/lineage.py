@@ -82,6 +82,8 @@ def _job_facet(job: JobInfo) -> Any:
         datumsTotal: int  # noqa: N815 - OpenLineage's style
         datumsProcessed: int  # noqa: N815
         datumsSkipped: int  # noqa: N815
+        code: dict[str, str]
+        images: list[str]
 
     return PachyJobRunFacet(
         id=job.id,
@@ -90,6 +92,8 @@ def _job_facet(job: JobInfo) -> Any:
         datumsTotal=job.datums_total,
         datumsProcessed=job.datums_processed,
         datumsSkipped=job.datums_skipped,
+        code=dict(job.code),
+        images=list(job.images),
     )
 
 

@@ -19,6 +19,7 @@ from airflow_pachy.hooks.airflow_errors import AirflowFailException, AirflowSkip
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
 from airflow_pachy.operators.chaining import (
     backfilled_moment,
+    code_of_dag,
     commits_by_hand,
     reads_in_order,
     reprocess_by_hand,
@@ -139,6 +140,7 @@ class PlanOperator(BaseOperator):
             commits=commits_by_hand(context),
             # Inputs that the clock feeds have a turn for each tick, whenever that is.
             as_of=backfilled_moment(context) if self.latest is None else None,
+            code=code_of_dag(context),
         )
 
     def _wait_for(self, jobs: Sequence[Any]) -> NoReturn:

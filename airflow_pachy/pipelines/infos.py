@@ -29,6 +29,7 @@ class JobRequest:
     per commit. `from_start` makes then the first job of a pipeline begin at the first commit instead of the newest.
     `commits` are chosen by hand, by `repo@branch`; `as_of` reads all branches as they were at that time. When there
     is nothing new the job runs on what was read last, unless `new_only`, which makes planning raise `NothingNew`.
+    `code` is what to keep of the code that runs it, besides image and code version (see `JobInfo.code`).
     """
 
     spec: PipelineSpec
@@ -43,6 +44,7 @@ class JobRequest:
     new_only: bool = False
     commits: Mapping[str, str] = field(default_factory=dict)
     as_of: datetime | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,9 @@ class JobInfo:
     """How a job stands. Of its `datums_total`, those neither processed, skipped, failed nor recovered are to run yet.
 
     `output_commit` is on the branch only if `state` is "success"; otherwise it is open, or closed with an error.
+    `code` says what ran: `image` and `code_version` as asked for, and the DAG's `bundle`, `bundle_version` (a git
+    commit, where DAGs come from git) and `dag_version` (Airflow's id), as far as known. `images` are ids of the images
+    that pods really had, with their digests.
     """
 
     id: str
@@ -104,6 +109,8 @@ class JobInfo:
     finished: datetime | None
     author: str | None
     error: str | None
+    code: Mapping[str, str] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import select
@@ -13,6 +14,7 @@ from airflow_pachy.pipelines.infos import JobInfo, JobInputInfo, JobState
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from airflow_pachy.pfs.client import Pfs
     from airflow_pachy.pipelines.infos import JobRequest
 
 
@@ -57,4 +59,25 @@ def describe_job(row: Job) -> JobInfo:
         finished=row.finished,
         author=row.author,
         error=row.error,
+        code=json.loads(row.code) if row.code else {},
+        images=tuple((row.images or "").split()),
     )
+
+
+def code_text(request: JobRequest) -> str:
+    """What is kept of the code of a job, for `describe_job`."""
+    spec = request.spec
+    known = {"image": spec.transform.image, "code_version": spec.code_version, **request.code}
+    return json.dumps({name: value for name, value in known.items() if value}, sort_keys=True)
+
+
+def note_image(pfs: Pfs, job_id: str, image: str) -> None:
+    """Remember the id of an image that a pod of the job had. Nothing is written when it is known."""
+    with pfs.metadata.reader() as session:
+        if image in (find_job(session, job_id).images or "").split():
+            return
+    with pfs.metadata.session() as session:
+        row = find_job(session, job_id, lock=True)
+        known = (row.images or "").split()
+        if image not in known:
+            row.images = "\n".join([*known, image])

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from airflow_pachy.errors import NothingNew
 from airflow_pachy.metadata.models import Commit, CommitProvenance, Job, JobInput
 from airflow_pachy.pipelines.datums_changes import listing_rule
-from airflow_pachy.pipelines.job_rows import find_job_of_run
+from airflow_pachy.pipelines.job_rows import code_text, find_job_of_run
 from airflow_pachy.pipelines.snapshot import PINNED, resolve_for_run
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def _renew(row: Job, request: JobRequest, pipeline: RegisteredPipeline) -> None:
     spec = request.spec
     row.pipeline, row.version = pipeline.name, pipeline.version
     row.output_repo, row.output_branch = spec.output_repo, spec.output_branch
+    row.code = code_text(request)
     row.reprocess = request.reprocess or spec.reprocess_spec == "every_job"
     now = datetime.now(UTC)
     row.state, row.error, row.finished, row.heartbeat = "planning", None, None, now

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_pachy.errors import InvalidArgument, PathNotFound
+from airflow_pachy.pipelines import assemble_job
+from airflow_pachy.pipelines.job_rows import note_image
 from airflow_pachy.pipelines.lifecycle import delete_pipeline
 from airflow_pachy.pipelines.tracing import trace_file
 
@@ -56,3 +58,21 @@ def test_a_directory_and_a_missing_file(bench):
         trace_file(bench.pfs, "edges@master:/")
     with pytest.raises(PathNotFound):
         trace_file(bench.pfs, "edges@master:/nope")
+
+
+def test_what_code_ran_outlives_the_pipeline(bench):
+    bench.put(a=b"a")
+    code = {"bundle": "dags", "bundle_version": "1f3a", "dag_version": "01a1"}
+    job = bench.run("first", spec={"code_version": "v7"})
+    assert job.code == {"image": "edges:1", "code_version": "v7"}
+    bench.put(b=b"b")
+    plan = bench.plan("second", code=code)
+    bench.process(plan)
+    for _ in range(2):
+        note_image(bench.pfs, plan.job_id, "docker.io/edges@sha256:12")
+    note_image(bench.pfs, plan.job_id, "docker.io/edges@sha256:34")
+    assemble_job(bench.pfs, plan.job_id)
+    delete_pipeline(bench.pfs, "edges", keep_repo=True)
+    made_by = trace_file(bench.pfs, "edges@master:/b").made_by
+    assert made_by.code == {"image": "edges:1", **code}
+    assert made_by.images == ("docker.io/edges@sha256:12", "docker.io/edges@sha256:34")

@@ -47,6 +47,8 @@ def upgrade() -> None:
         sa.Column("heartbeat", UtcDateTime(), nullable=True),
         sa.Column("author", utf8_key(250), nullable=True),
         sa.Column("error", long_text(), nullable=True),
+        sa.Column("code", long_text(), nullable=True),
+        sa.Column("images", long_text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pachy_job")),
         sa.UniqueConstraint("dag_id", "run_id", "stage", name="uq_pachy_job_run"),
     )
