@@ -43,12 +43,9 @@ def jobs_before_planning(pfs: Pfs, spec: PipelineSpec, stage: str, context: Cont
 
 
 def _live_jobs(pfs: Pfs, spec: PipelineSpec) -> list[JobInfo]:
-    from airflow_pachy.pipelines import list_jobs
-    from airflow_pachy.pipelines.infos import LIVE_STATES
+    from airflow_pachy.pipelines.jobs import live_jobs_of
 
-    output = (spec.output_repo, spec.output_branch)
-    live = [job for state in LIVE_STATES for job in list_jobs(pfs, state=state)]
-    return [job for job in live if (job.output_repo, job.output_branch) == output]
+    return live_jobs_of(pfs, spec.output_repo, spec.output_branch)
 
 
 def _without_abandoned(pfs: Pfs, jobs: list[JobInfo], context: Context) -> list[JobInfo]:

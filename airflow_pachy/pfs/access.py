@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from airflow_pachy.errors import Denied, InvalidArgument
 from airflow_pachy.metadata.changes import touch
@@ -23,8 +24,9 @@ from airflow_pachy.pfs.lookups import find_repo
 from airflow_pachy.pfs.names import check_repo_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from airflow_pachy.pfs.infos import RepoInfo
@@ -153,6 +155,15 @@ def require_everywhere(root: Root, role: Role) -> None:
         by_repo = _grants_by_repo(session, None)
     for repo, grants in sorted(by_repo.items()):
         _require(root, repo, grants, role)
+
+
+def closed_repos(principal: str | None, groups: Iterable[str]) -> Select[Any] | None:
+    """A query for the names of the repos that somebody may not read; None for an administrator, who may read all."""
+    if principal is None:
+        return None
+    mine = aliased(Grant)
+    readable = select(mine.repo).where(mine.principal.in_([principal, *groups, ALL_USERS]))
+    return select(Grant.repo).where(Grant.repo.not_in(readable)).distinct()
 
 
 def with_roles(root: Root, infos: Sequence[RepoInfo]) -> list[RepoInfo]:

@@ -21,6 +21,7 @@ from airflow_pachy.pipelines.log_links import LogLinks
 from airflow_pachy.pipelines.memory import open_tree
 from airflow_pachy.pipelines.plan import plan_job
 from airflow_pachy.pipelines.rows import UNFINISHED, read_row
+from airflow_pachy.pipelines.visibility import only_readable, readable_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +37,11 @@ __all__ = [
     "fail_job",
     "inspect_job",
     "inspect_job_datum",
+    "job_state",
     "list_job_datums",
     "list_jobs",
     "live_jobs_before",
+    "live_jobs_of",
     "plan_job",
     "stop_job",
 ]
@@ -50,9 +53,14 @@ _STATES = ("pending", "success", "skipped", "failed", "recovered")
 
 
 def inspect_job(pfs: Pfs, job_id: str) -> JobInfo:
-    """One job. Raises `JobNotFound`."""
+    """One job. Raises `JobNotFound`, and `Denied` for one that the caller may not read (see `visibility`)."""
+    return readable_job(pfs, job_id)[0]
+
+
+def job_state(pfs: Pfs, job_id: str) -> JobState:
+    """The state of a job, which is no secret. Raises `JobNotFound`."""
     with pfs.metadata.reader() as session:
-        return describe_job(find_job(session, job_id))
+        return describe_job(find_job(session, job_id)).state
 
 
 def list_jobs(
@@ -66,8 +74,12 @@ def list_jobs(
     after: str | None = None,
     limit: int | None = None,
 ) -> Iterator[JobInfo]:
-    """Jobs, newest first, beyond the job `after`; only those that match everything given. Read page by page."""
+    """Jobs, newest first, beyond the job `after`; only those that match everything given. Read page by page.
+
+    Jobs that the caller may not read are left out (see `visibility`).
+    """
     query = select(Job).options(selectinload(Job.inputs)).order_by(Job.started.desc(), Job.id.desc())
+    query = only_readable(pfs, query)
     for column, value in (
         (Job.pipeline, pipeline),
         (Job.state, state),
@@ -116,6 +128,18 @@ def live_jobs_before(pfs: Pfs, job_id: str) -> list[JobInfo]:
         return [describe_job(row) for row in session.scalars(query)]
 
 
+def live_jobs_of(pfs: Pfs, repo: str, branch: str) -> list[JobInfo]:
+    """All jobs that still run and will write a branch, oldest first, whoever asks: they come before others of it."""
+    query: Select[Any] = (
+        select(Job)
+        .options(selectinload(Job.inputs))
+        .where(Job.output_repo == repo, Job.output_branch == branch, Job.state.in_(LIVE_STATES))
+        .order_by(Job.started, Job.id)
+    )
+    with pfs.metadata.reader() as session:
+        return [describe_job(row) for row in session.scalars(query)]
+
+
 def fail_job(pfs: Pfs, job_id: str, error: str) -> JobInfo:
     """End a job that cannot go on: it publishes nothing, leaves no open commit, and what succeeded is remembered.
 
@@ -141,12 +165,11 @@ def list_job_datums(
     """The datums of a job: those not done first, then the others by id; `after` is the `cursor` of the last one seen.
 
     Only those whose id begins with `prefix`; a page costs what is on it, however many datums there are.
-    Raises `JobNotFound`, `InvalidArgument` for an unknown state.
+    Raises `JobNotFound`, `Denied`, `InvalidArgument` for an unknown state.
     """
     if state is not None and state not in _STATES:
         raise InvalidArgument(f"datums have no state {state!r}; they are {', '.join(_STATES)}")
-    with pfs.metadata.reader() as session:
-        tree = open_tree(pfs, find_job(session, job_id).datums)
+    tree = open_tree(pfs, readable_job(pfs, job_id)[1])
     wanted = []
     if state not in ("success", "skipped"):
         wanted.append(tree.entries(UNFINISHED + prefix, after=after))
@@ -158,9 +181,8 @@ def list_job_datums(
 
 
 def inspect_job_datum(pfs: Pfs, job_id: str, datum: str) -> JobDatum:
-    """One datum of a job. Raises `JobNotFound`, `DatumNotFound`."""
-    with pfs.metadata.reader() as session:
-        tree = open_tree(pfs, find_job(session, job_id).datums)
+    """One datum of a job. Raises `JobNotFound`, `Denied`, `DatumNotFound`."""
+    tree = open_tree(pfs, readable_job(pfs, job_id)[1])
     entry = tree.get(datum) or tree.get(UNFINISHED + datum)
     if entry is None:
         raise DatumNotFound(f"job {job_id} has no datum {datum!r}; list them with: pachy list datum {job_id}")

@@ -17,6 +17,7 @@ from airflow_pachy.pipelines.lifecycle import inspect_pipeline
 from airflow_pachy.pipelines.log_links import LogLinks
 from airflow_pachy.pipelines.memory import open_tree
 from airflow_pachy.pipelines.rows import UNFINISHED, DatumRow, read_row
+from airflow_pachy.pipelines.visibility import require_readable
 from airflow_pachy.worker.records import decode_results
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ class FileTrace:
 
 
 def trace_file(pfs: Pfs, address: str) -> FileTrace:
-    """Trace a file, `repo@branch-or-commit:/path`. Raises `PathNotFound`, `InvalidArgument` for a directory."""
+    """Trace a file, `repo@branch-or-commit:/path`.
+
+    Raises `PathNotFound`, `InvalidArgument` for a directory, and `Denied` unless the caller may also read what the file
+    was made from.
+    """
     found = pfs.inspect_file(address)
     if found.type != "file":
         raise InvalidArgument(f"{address} is a directory, which many datums may have made; name a file in it")
@@ -74,6 +79,8 @@ def trace_file(pfs: Pfs, address: str) -> FileTrace:
         row = _row(pfs, publishing, find_job(session, info.job).datums, found.datum)
         old = session.get(Job, row.job)
         making = describe_job(old) if old is not None else publishing
+    require_readable(pfs, publishing)
+    require_readable(pfs, making)
     transform, code_version = _code(pfs, making)
     commits = {one.name: (one.repo, one.commit) for one in making.inputs}
     return FileTrace(

@@ -53,9 +53,9 @@ def look_for_files(pfs: Pfs, address: str, min_count: int) -> dict[str, Any] | N
 
 def look_for_ended_jobs(pfs: Pfs, jobs: Sequence[str]) -> dict[str, Any] | None:
     """The states of the jobs by id, once none of them is live."""
-    from airflow_pachy.pipelines import inspect_job
+    from airflow_pachy.pipelines.jobs import job_state
 
-    states = {job: inspect_job(pfs, job).state for job in jobs}
+    states = {job: job_state(pfs, job) for job in jobs}
     return None if any(state in LIVE for state in states.values()) else {"jobs": states}
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.pfs import access
 from airflow_pachy.pfs.client.base import Client
 
 if TYPE_CHECKING:
+    from sqlalchemy import Select
+
     from airflow_pachy.pfs.access import Role
 
 
@@ -21,6 +23,15 @@ class AccessVerbs(Client):
         on a repo closes it to everyone else. Raises `Denied`, `InvalidArgument`, `RepoNotFound`.
         """
         access.grant(self._root, repo, principal, str(role))
+
+    def require_reader(self, *repos: str) -> None:
+        """Raise `Denied` unless the caller may read all of these repos."""
+        for repo in dict.fromkeys(repos):
+            access.require(self._root, repo, access.Role.READER)
+
+    def closed_repos(self) -> Select[Any] | None:
+        """A query for the names of the repos that the caller may not read; None for an administrator."""
+        return access.closed_repos(self._root.principal, self._root.groups)
 
     def acl(self, repo: str) -> dict[str, str]:
         """The roles on a repo by principal; empty when it is open to everyone. Raises `Denied`, `RepoNotFound`."""

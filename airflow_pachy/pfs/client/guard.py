@@ -219,6 +219,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     # Access
     "grant": FREE,  # checked where it is written, in the same transaction
     "acl": _reads("repo"),
+    "require_reader": FREE,  # is a check itself
+    "closed_repos": FREE,  # names of repos are told to everyone
 }
 
 

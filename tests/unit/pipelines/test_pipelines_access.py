@@ -8,6 +8,9 @@ import pytest
 
 from airflow_pachy.errors import Denied
 from airflow_pachy.pfs import Pfs
+from airflow_pachy.pipelines import inspect_job, inspect_job_datum, list_job_datums, list_jobs
+from airflow_pachy.pipelines.jobs import job_state, live_jobs_of
+from airflow_pachy.pipelines.tracing import trace_file
 
 
 @pytest.fixture
@@ -60,3 +63,58 @@ def test_another_runner_may_publish_for_the_pipeline(bench, ada, as_):
     assert replace(bench, pfs=as_("dag:edges")).run("again").state == "success"
     with pytest.raises(Denied, match="write to repo 'edges'"):
         as_("dag:edges").put_file("edges@master:/x", b"")
+
+
+def test_jobs_are_seen_by_those_who_may_read_all_of_it(bench, ada, as_):
+    """The output alone is not enough: a job tells what it has read."""
+    ada.grant("images", "pipeline:edges", "READER")
+    job = replace(bench, pfs=as_("robot:airflow")).run()
+    datum = next(list_job_datums(as_(None), job.id)).id
+    as_("robot:airflow").grant("edges", "user:bob", "READER")
+    as_("robot:airflow").grant("edges", "user:ada", "READER")
+    for who, sees in ((None, True), ("user:ada", True), ("user:bob", False), ("user:cy", False)):
+        pfs = as_(who)
+        assert [one.id for one in list_jobs(pfs)] == ([job.id] if sees else [])
+        asked = (
+            lambda pfs=pfs: inspect_job(pfs, job.id),
+            lambda pfs=pfs: list(list_job_datums(pfs, job.id)),
+            lambda pfs=pfs: inspect_job_datum(pfs, job.id, datum),
+            lambda pfs=pfs: trace_file(pfs, "edges@master:/a"),
+        )
+        for ask in asked:
+            if sees:
+                assert ask()
+            else:
+                with pytest.raises(Denied, match="may not read repo"):
+                    ask()
+        assert job_state(pfs, job.id) == "success"
+
+
+def test_a_group_or_everybody_may_be_granted_a_sight_of_jobs(bench, ada, as_):
+    ada.grant("images", "pipeline:edges", "READER")
+    ada.grant("images", "group:lab", "READER")
+    job = replace(bench, pfs=as_("robot:airflow")).run()
+    as_("robot:airflow").grant("edges", "allUsers", "READER")
+    assert [one.id for one in list_jobs(as_("user:bob,group:lab"))] == [job.id]
+    assert list(list_jobs(as_("user:bob"))) == []
+
+
+def test_what_is_left_out_leaves_no_holes_in_pages(bench, ada, as_):
+    """A page is full if there is enough to fill it, whatever else lies in between."""
+    seen = []
+    for number in range(6):
+        spec = {"pipeline": {"name": f"edges{number}"}}
+        ada.grant("images", f"pipeline:edges{number}", "READER")
+        job = replace(bench, pfs=as_("robot:airflow")).run(spec=spec)
+        if number % 2:
+            as_("robot:airflow").grant(f"edges{number}", "user:ada", "READER")
+            seen.insert(0, job.id)
+    assert [one.id for one in list_jobs(ada)] == seen
+    assert [one.id for one in list_jobs(ada, limit=2)] == seen[:2]
+    assert [one.id for one in list_jobs(ada, limit=2, after=seen[1])] == seen[2:]
+
+
+def test_who_comes_next_on_a_branch_is_told_of_jobs_that_it_may_not_read(bench, ada, as_):
+    ada.grant("images", "pipeline:edges", "READER")
+    plan = replace(bench, pfs=as_("robot:airflow")).plan()
+    assert [job.id for job in live_jobs_of(as_("user:cy"), "edges", "master")] == [plan.job_id]
