@@ -31,9 +31,10 @@ from benchmarks.files import say
 from benchmarks.measure import ROOT, report, run_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from airflow_pachy.worker.records import DatumResult
     from benchmarks.measure import Measurement
     from benchmarks.target import Target
 
@@ -41,6 +42,7 @@ PODS = 4
 WORK_SECONDS = 0.01
 NAIVE = 24
 HELPER = "airflow-pachy-helper:benchmark"
+HELPER_NAME = "helper"
 ONE = f"sleep {WORK_SECONDS}; cp /pfs/in/* /pfs/out/"
 MANY = f'cd "$PACH_BATCH"; for d in *; do sleep {WORK_SECONDS}; cp "$d"/in/* "$d/out/"; touch "$d/done"; done'
 
@@ -141,7 +143,7 @@ def run_ours(arguments: Mapping[str, Any], *, batch: bool) -> tuple[float, dict[
                 commit.put_file(f"/{number:06d}", b"%d" % number)
         started, committed_us = time.perf_counter(), time.time_ns() // 1_000
         planned = plan_job(pfs, JobRequest(spec, "benchmark", repo, "stage"))
-        _run_pods(arguments, spec.transform.cmd, planned.sets)
+        outcomes = _run_pods(arguments, spec.transform.cmd, planned.sets)
         job = assemble_job(pfs, planned.job_id)
         seconds = time.perf_counter() - started
         sets = [list(read_set_results(pfs.store, read_plan(pfs.store, key).results_prefix)) for key in planned.sets]
@@ -159,11 +161,18 @@ def run_ours(arguments: Mapping[str, Any], *, batch: bool) -> tuple[float, dict[
         "pods": len(sets),
         "first datum after": f"{(first - committed_us) / 1e6:.1f} s",
         "overhead per datum": f"{each_ms - WORK_SECONDS * 1_000:.1f} ms",
+        # Downloads and uploads happen while another datum runs.
+        **{f"{step} per datum": _mean_ms(results, f"{step}_us") for step in ("download", "process", "upload")},
+        "CPU of the helper per datum": f"{sum(one['cpu_seconds'] for one in outcomes) * 1_000 / len(results):.1f} ms",
     }
 
 
-def _run_pods(arguments: Mapping[str, Any], cmd: tuple[str, ...], sets: list[str]) -> None:
-    """A pod for each set, until all have ended; looks at all of them at once."""
+def _mean_ms(results: Sequence[DatumResult], name: str) -> str:
+    return f"{sum(getattr(result, name) for result in results) / len(results) / 1_000:.1f} ms"
+
+
+def _run_pods(arguments: Mapping[str, Any], cmd: tuple[str, ...], sets: list[str]) -> list[dict[str, Any]]:
+    """A pod for each set, until all have ended; looks at all of them at once. Returns what the helpers reported."""
     from kubernetes.client import models as k8s
 
     from airflow_pachy.pods.parts import add_to_pod, build_pod_parts
@@ -193,7 +202,9 @@ def _run_pods(arguments: Mapping[str, Any], cmd: tuple[str, ...], sets: list[str
         if all(pod.status.phase == "Succeeded" for pod in pods):
             break
         time.sleep(0.5)
+    statuses = [status for pod in pods for status in pod.status.container_statuses if status.name == HELPER_NAME]
     core.delete_collection_namespaced_pod(namespace)
+    return [json.loads(status.state.terminated.message) for status in statuses]
 
 
 def run_naive(arguments: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:

@@ -67,7 +67,8 @@ class WorkerOptions:
 class SetOutcome:
     """How many datums of a set ended how (`skipped`: earlier attempts were done with them).
 
-    `error` says what ended the run early, for codes other than 0 and 121.
+    `error` says what ended the run early, for codes other than 0 and 121. `cpu_seconds` is the processor time that we
+    used around the user's code, staging, uploading, recording.
     """
 
     success: int
@@ -76,3 +77,4 @@ class SetOutcome:
     skipped: int
     exit_code: ExitCode
     error: str = ""
+    cpu_seconds: float = field(default=0.0, compare=False)

@@ -9,8 +9,10 @@ feeds the pool and writes the records.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -49,6 +51,7 @@ def run_set(store: ObjectStore, plan: SetPlan, runner: Runner, options: WorkerOp
     an exception raised in the calling thread meanwhile ends the commands and passes on.
     Raises `RunnerGone` for a runner that was closed before.
     """
+    started = time.process_time()
     stage_root = runner.stage_root
     options = options or WorkerOptions()
     try:
@@ -57,7 +60,8 @@ def run_set(store: ObjectStore, plan: SetPlan, runner: Runner, options: WorkerOp
         code = ExitCode.STAGING_FAILED if isinstance(error, Unavailable) else ExitCode.MISCONFIGURED
         return SetOutcome(0, 0, 0, 0, code, f"earlier records cannot be read: {error}")
     todo = earlier.todo(plan.datums)
-    return _SetRun(store, plan, runner, stage_root, options).run(todo, earlier)
+    outcome = _SetRun(store, plan, runner, stage_root, options).run(todo, earlier)
+    return replace(outcome, cpu_seconds=round(time.process_time() - started, 3))
 
 
 class _SetRun:
