@@ -48,6 +48,14 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str) -> timedel
     show_default=True,
     help="How long unneeded objects stay.",
 )
+@click.option(
+    "--max-age",
+    callback=_duration,
+    metavar="TIME",
+    default="3d",
+    show_default=True,
+    help="How long open commits and jobs may go without a sign of life.",
+)
 @click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="Commits of each branch that keep data.")
 @click.option("--keep-days", type=click.IntRange(min=0), metavar="N", help="Days for which commits keep data.")
 @click.option("--force", is_flag=True, help="Also if the bucket has copies of what the database does not know.")
@@ -57,6 +65,7 @@ def gc(
     *,
     delete_: bool,
     grace: timedelta,
+    max_age: timedelta,
     keep_last: int | None,
     keep_days: int | None,
     force: bool,
@@ -72,6 +81,7 @@ def gc(
         report = session.pfs.gc(
             dry_run=not delete_,
             grace=grace,
+            max_age=max_age,
             keep_last=keep_last,
             keep_days=keep_days,
             force=force,
@@ -103,6 +113,8 @@ def _print_report(report: GcReport) -> None:
     verb = "Would forget" if report.dry_run else "Forgot"
     if report.forgotten:
         click.echo(f"{verb} the data of {len(report.forgotten)} commits beyond their retention.")
+    for one in report.expired_jobs:
+        click.echo(f"{'Would give up' if report.dry_run else 'Gave up'} the job {one}: nobody works on it.")
     for one in report.expired:
         click.echo(f"{'Would give up' if report.dry_run else 'Gave up'} the open commit {one}: nobody writes to it.")
     if report.dead_bytes:

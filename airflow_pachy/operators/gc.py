@@ -21,6 +21,7 @@ _LOG_EVERY = 100_000
 class PfsGcOperator(BaseOperator):
     """Delete objects that nothing needs any more; unlike the command and `Pfs.gc`, this is no dry run by default.
 
+    `max_age` is how long open commits and jobs may go without a sign of life before they are given up.
     `keep_last` and `keep_days` are the retention of repos without one of their own. XCom: how many objects and bytes
     were deleted, are live and wait, how many commits were forgotten, and the name of the run, under which the bucket
     keeps the list of what was deleted.
@@ -33,6 +34,7 @@ class PfsGcOperator(BaseOperator):
         *,
         dry_run: bool = False,
         grace: timedelta = timedelta(days=7),
+        max_age: timedelta = timedelta(days=3),
         keep_last: int | None = None,
         keep_days: int | None = None,
         pfs_conn_id: str = DEFAULT_CONNECTION,
@@ -41,6 +43,7 @@ class PfsGcOperator(BaseOperator):
         super().__init__(**kwargs)
         self.only_report = dry_run
         self.grace = grace
+        self.max_age = max_age
         self.keep_last = keep_last
         self.keep_days = keep_days
         self.pfs_conn_id = pfs_conn_id
@@ -53,6 +56,7 @@ class PfsGcOperator(BaseOperator):
             report = pfs.gc(
                 dry_run=self.only_report,
                 grace=self.grace,
+                max_age=self.max_age,
                 keep_last=_number(self.keep_last),
                 keep_days=_number(self.keep_days),
                 progress=self._heard(),
@@ -76,6 +80,7 @@ class PfsGcOperator(BaseOperator):
             "dead_bytes": report.dead_bytes,
             "forgotten_commits": len(report.forgotten),
             "expired_commits": list(report.expired),
+            "expired_jobs": list(report.expired_jobs),
         }
 
     def _heard(self) -> Any:

@@ -16,6 +16,7 @@ from airflow_pachy.metadata.models import DatumSet, Job, Pipeline, Standing
 from airflow_pachy.pfs.rows import pages
 from airflow_pachy.pfs.upkeep.ledger import State
 from airflow_pachy.pfs.upkeep.marking import Marker, Reading
+from airflow_pachy.pipelines.expiring import expire_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,10 @@ class PipelineKeeper:
             "pachy_pipeline_version", "pachy_standing", "pachy_spout_position",
         }
     )  # fmt: skip
+
+    def expire(self, root: Root, idle_since: datetime, *, dry_run: bool) -> tuple[str, ...]:
+        """Give up jobs that nobody works on any more."""
+        return expire_jobs(root, idle_since, dry_run=dry_run)
 
     def mark(self, root: Root, marker: Marker, cutoff: datetime) -> None:
         """Mark the objects of all pipelines and jobs; jobs that have published before `cutoff` need no plans."""

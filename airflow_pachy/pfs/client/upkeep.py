@@ -38,7 +38,8 @@ class UpkeepVerbs(Client):
 
         `grace` is the longest that any writer may take from its first look at the data until it publishes, and how long
         removed data stays. `keep_last` and `keep_days` are the retention of repos that have none of their own; open
-        commits without a write for `max_age` are given up. `progress(phase, done)` hears of objects.
+        commits without a write for `max_age` are given up, and so are jobs that neither planned, recorded a datum nor
+        assembled for as long. `progress(phase, done)` hears of objects.
 
         Deletes nothing and raises `Corrupt` if anything needed cannot be read, and `Conflict`, unless `force`, if the
         bucket knows of repos or commits that the database does not: then it is not the database of this bucket.

@@ -14,8 +14,9 @@ So two runs at once, or a run that is killed, do no harm either: whatever one co
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete
@@ -49,7 +50,7 @@ MAX_AGE = timedelta(days=3)
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One run. `max_age` is how long an open commit may go without a write; `force` trusts the database."""
+    """One run. `max_age` is how long open commits and jobs may give no sign of life; `force` trusts the database."""
 
     root: Root
     dry_run: bool = True
@@ -76,6 +77,8 @@ class Collection:
         now = store_now(root.store)
         if not self.force:
             self._require_own_database(now)
+        # Jobs first: what they read may be forgotten once they are over.
+        jobs = tuple(chain.from_iterable(one.expire(root, now - self.max_age, dry_run=self.dry_run) for one in keepers))
         given_up = outdated(root, self.retention, now)
         if self.dry_run:
             expired = idle_commits(root, now - self.max_age)
@@ -89,7 +92,7 @@ class Collection:
         with Ledger() as ledger, Marker(root.store, ledger, self.progress) as marker:
             self._mark(marker, keepers, cutoff, given_up if self.dry_run else {})
             found = sweeping.survey(root.store, ledger, now, self.grace, self.progress)
-            report = self._report(now, found, expired, forgotten)
+            report = replace(self._report(now, found, expired, forgotten), expired_jobs=jobs)
             if not self.dry_run:
                 self._sweep(report, marker, ledger, keepers, cutoff)
         return report

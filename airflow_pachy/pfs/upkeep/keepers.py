@@ -42,6 +42,10 @@ class Keeper(Protocol):
         """Tables of which it knows what their rows lead to."""
         ...
 
+    def expire(self, root: Root, idle_since: datetime, *, dry_run: bool) -> tuple[str, ...]:
+        """Give up what nobody has worked on since, as open commits are; tell what, or what would be."""
+        ...
+
     def mark(self, root: Root, marker: Marker, cutoff: datetime) -> None:
         """Mark everything that must stay. What ended before `cutoff` needs to be kept for nobody any more."""
         ...

@@ -33,7 +33,8 @@ class GcReport:
     """The outcome of one run. `oldest` and `newest` are the times of the condemned objects, by the store's clock.
 
     `dead_bytes` lie in packs that are kept for other contents. `forgotten` are commits whose data retention gives up,
-    `expired` open commits that nobody wrote to for too long, both as `repo@id`; in a dry run: would.
+    `expired` open commits that nobody wrote to for too long, both as `repo@id`, and `expired_jobs` the ids of jobs that
+    gave no sign of life for as long; in a dry run: would.
     """
 
     run: str
@@ -47,6 +48,7 @@ class GcReport:
     forgotten: tuple[str, ...] = ()
     expired: tuple[str, ...] = ()
     foreign_objects: int = 0
+    expired_jobs: tuple[str, ...] = ()
 
     def objects(self, fate: Fate) -> int:
         """How many objects have this fate."""

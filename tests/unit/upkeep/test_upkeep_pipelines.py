@@ -135,3 +135,53 @@ def test_pipelines_and_jobs_are_rebuilt(pfs, world, tmp_path):
     assert assemble_job(fresh, again.job_id).state == "success"
     assert fresh.fsck(deep=True) == []
     metadata.close()
+
+
+def test_a_job_without_a_sign_of_life_is_given_up(pfs, world):
+    """Its process died: what it read is not kept for ever, and what it did is not done again."""
+    plan = plan_job(pfs, JobRequest(spec(), "dag", "run", "stage"))
+    InProcessRunner(pfs, doubled).run(plan)
+    world.pass_time(timedelta(days=4))
+    pfs = world.client()
+    assert pfs.gc(max_age=timedelta(days=5)).expired_jobs == ()
+    told = pfs.gc()
+    assert told.expired_jobs == (plan.job_id,)
+    assert inspect_job(pfs, plan.job_id).state == "running"
+    assert pfs.gc(dry_run=False).expired_jobs == (plan.job_id,)
+    job = inspect_job(pfs, plan.job_id)
+    assert (job.state, job.datums_processed) == ("failed", 3)
+    assert "no sign of life" in job.error
+    assert pfs.inspect_commit(f"double@{plan.output_commit}").state == "error"
+    assert pfs.gc(dry_run=False).expired_jobs == ()
+    again, processed = run(pfs, "two")
+    assert (again.state, processed) == ("success", [])
+
+
+def test_a_job_that_is_alive_after_all_carries_on(pfs, world):
+    plan = plan_job(pfs, JobRequest(spec(), "dag", "run", "stage"))
+    world.pass_time(timedelta(days=4))
+    pfs = world.client()
+    assert pfs.gc(dry_run=False).expired_jobs == (plan.job_id,)
+    InProcessRunner(pfs, doubled).run(plan)
+    assert assemble_job(pfs, plan.job_id).state == "success"
+    assert len(world.files("double@master")) == 3
+
+
+def test_records_are_a_sign_of_life(pfs, world):
+    plan = plan_job(pfs, JobRequest(spec(), "dag", "run", "stage"))
+    world.pass_time(timedelta(days=4))
+    pfs = world.client()
+    InProcessRunner(pfs, doubled).run(plan)
+    assert pfs.gc(dry_run=False).expired_jobs == ()
+    world.pass_time(timedelta(days=4))
+    assert world.client().gc(dry_run=False).expired_jobs == (plan.job_id,)
+
+
+def test_what_a_job_that_was_given_up_read_may_be_forgotten(pfs, world):
+    first = pfs.inspect_branch("r@master").head
+    plan_job(pfs, JobRequest(spec(), "dag", "run", "stage"))
+    pfs.put_file("r@master:/d", b"d")
+    world.pass_time(timedelta(days=4))
+    pfs = world.client()
+    assert f"r@{first}" not in pfs.gc(dry_run=False, keep_last=1, max_age=timedelta(days=9)).forgotten
+    assert f"r@{first}" in pfs.gc(dry_run=False, keep_last=1).forgotten
