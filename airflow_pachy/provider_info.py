@@ -115,7 +115,7 @@ def _options() -> dict[str, Any]:
         "poll_interval": _option(
             "Seconds between two looks of watchers at the metadata database; sensors have their own poke_interval.",
             "float",
-            "2",
+            "1",
         ),
         "helper_image": _option(
             "Image of the container that moves files in and out of the pods; the connection's field takes precedence.",

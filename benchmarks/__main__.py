@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import datums_cluster
+from benchmarks import chain, datums_cluster
 from benchmarks import target as targets
 from benchmarks.datums import measure_datums
 from benchmarks.datums_outputs import measure_outputs
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TREE_OPERATIONS = ("build", "commit of 10", "list a directory", "diff neighbours", "glob /*/*.json")
 PARTS = ("files", "megabytes", "large", "trees", "history", "datums", "outputs", "cluster")
+BY_NAME_ONLY = ("chain",)
+"""Parts that start a whole Airflow, so only who asks for them gets them."""
 PEERS = {"dvc": Dvc.why_not, "restic": Restic.why_not}
 
 
@@ -42,6 +44,7 @@ class Scale:
     datums: int
     pod_datums: int
     output_bytes: int
+    chain_commits: int
 
 
 FULL = Scale(
@@ -54,6 +57,7 @@ FULL = Scale(
     datums=1_000_000,
     pod_datums=1_000,
     output_bytes=5 << 30,
+    chain_commits=3,
 )
 QUICK = Scale(
     files=Workload(files=2_000, size_bytes=4 << 10, changed=20),
@@ -65,6 +69,7 @@ QUICK = Scale(
     datums=10_000,
     pod_datums=100,
     output_bytes=32 << 20,
+    chain_commits=1,
 )
 _TINY = Workload(files=4, size_bytes=4 << 10, changed=1)
 
@@ -73,7 +78,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth or less of everything, one round")
-    parser.add_argument("--only", choices=PARTS, action="append", help="run this part; repeatable")
+    parser.add_argument("--only", choices=[*PARTS, *BY_NAME_ONLY], action="append", help="run this part; repeatable")
     parser.add_argument("--runs", type=int, metavar="N", help="rounds of the parts with files")
     parser.add_argument("--without", choices=sorted(PEERS), action="append", default=[], help="leave a peer out")
     parser.add_argument(
@@ -141,6 +146,8 @@ def _measure(
         size_bytes = min(scale.output_bytes, 1 << 30) if target.endpoint else scale.output_bytes
         measured += (found := measure_outputs(target, folder, size_bytes))
         print_table(f"The output of one datum on {target.title}", found)
+    if "chain" in parts:
+        measured += chain.measure_and_print(folder / "chain", scale.chain_commits)
     if "cluster" in parts:
         if reason := datums_cluster.why_not(target):
             print(f"{reason}.")

@@ -184,11 +184,14 @@ def stop(session: Session, *, pipeline: str, reason: str) -> None:
 def start(session: Session, *, pipeline: str) -> None:
     """Let a stopped pipeline run again: its next job reads the newest commits.
 
-    A service stands again after the next run of its DAG.
+    A service stands again after the next run of its DAG. That run starts now if PACHY_AIRFLOW_URL says where Airflow
+    is, else with the next commit.
     """
+    from airflow_pachy.cli.runs import start_now
     from airflow_pachy.pipelines.lifecycle import start_pipeline
 
-    start_pipeline(session.pfs, pipeline)
+    info = start_pipeline(session.pfs, pipeline)
+    click.echo(start_now(session, info))
 
 
 def _where(stands: StandingInfo) -> str:

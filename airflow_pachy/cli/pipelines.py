@@ -186,8 +186,10 @@ def validate(
     """Say what becomes of each field of a pipeline spec, of whatever Pachyderm version, without running anything.
 
     A field is honoured, mapped to what Airflow or Kubernetes has for it, or refused with the alternative. Exits with
-    1 if anything is refused or wrong.
+    1 if anything is refused or wrong, or if two of the pipelines claim one name or output, or read each other in a
+    circle.
     """
+    from airflow_pachy.pipelines.folders import PlacedPipeline, problems_together
     from airflow_pachy.pipelines.reading.report import explain
 
     beneath, arguments = read_defaults(defaults), template_arguments(args, files)
@@ -199,7 +201,10 @@ def validate(
         if number:
             click.echo()
         _print(report)
-    return 1 if any(report.problems for report in reports) else 0
+    together = problems_together([PlacedPipeline(report.spec, report.origin) for report in reports if report.spec])
+    for problem in together:
+        click.echo(click.style(problem, fg="red"), err=as_json)
+    return 1 if together or any(report.problems for report in reports) else 0
 
 
 def _print(report: SpecReport) -> None:

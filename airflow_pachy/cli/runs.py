@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from airflow_pachy.cli import human
-from airflow_pachy.cli.airflow import URL_VARIABLE
+from airflow_pachy.cli.airflow import URL_VARIABLE, NoAirflow
 from airflow_pachy.cli.command import command, json_option
 from airflow_pachy.cli.output import print_json, print_list
 from airflow_pachy.errors import InvalidArgument, Unavailable
@@ -59,14 +59,12 @@ def run(
     one more run puts the output back to the newest commits. A pipeline with cron inputs ticks. Airflow does it: through
     its API if PACHY_AIRFLOW_URL is set, else by the `airflow` command, which must be installed here.
     """
-    from airflow_pachy.pipelines import list_jobs
     from airflow_pachy.pipelines.lifecycle import inspect_pipeline
 
     if commits and (start or end):
         raise click.UsageError("Give commits, or a range with --from and --to; not both.")
     info = inspect_pipeline(session.pfs, pipeline)
-    last = next(iter(list_jobs(session.pfs, pipeline=info.name, limit=1)), None)
-    dag = dag_id or (last.dag_id if last else info.name)
+    dag = dag_id or _dag_of(session, info.name)
     if start or end:
         from airflow_pachy.pipelines.backfill import plan_backfill
 
@@ -83,6 +81,25 @@ def run(
         print_json({"pipeline": info.name, "dag_id": dag, "commits": chosen, "airflow": said})
     else:
         click.echo(f"Started a run of DAG {dag}.")
+
+
+def start_now(session: Session, info: PipelineInfo) -> str:
+    """Start a run of a pipeline's DAG where Airflow's API is known; says what was done, or what to do."""
+    dag = _dag_of(session, info.name)
+    if not os.environ.get(URL_VARIABLE):
+        return f"The next commit starts it; to run it now: pachy run pipeline {info.name}"
+    try:
+        return f"Started run {_trigger(dag, None, {})} of DAG {dag} on the newest commits."
+    except NoAirflow as error:
+        return f"The next commit starts it; no run could be started now: {error}"
+
+
+def _dag_of(session: Session, pipeline: str) -> str:
+    """The DAG of its last job, else the one that is named like it."""
+    from airflow_pachy.pipelines import list_jobs
+
+    last = next(iter(list_jobs(session.pfs, pipeline=pipeline, limit=1)), None)
+    return last.dag_id if last else pipeline
 
 
 def _run_range(plan: Backfill, dag: str, *, reprocess: bool, dry_run: bool, as_json: bool) -> None:

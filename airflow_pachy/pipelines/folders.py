@@ -58,13 +58,19 @@ def read_folder(
                 found.append(PlacedPipeline(PipelineSpec.from_document(document, beneath), document.where()))
             except InvalidSpec as error:
                 problems.append(str(error))
-    try:
-        order = in_order(found)
-    except InvalidSpec as error:
-        problems.append(str(error))
+    problems += problems_together(found)
     if problems:
         raise InvalidSpec("\n".join(problems))
-    return order
+    return in_order(found)
+
+
+def problems_together(pipelines: Iterable[PlacedPipeline]) -> list[str]:
+    """What is wrong with pipelines that are right by themselves; one sentence each."""
+    try:
+        in_order(pipelines)
+    except InvalidSpec as error:
+        return str(error).splitlines()
+    return []
 
 
 def in_order(pipelines: Iterable[PlacedPipeline]) -> list[PlacedPipeline]:

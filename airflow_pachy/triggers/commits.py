@@ -21,7 +21,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
 from airflow_pachy.triggers.heads import Branch, Head, read_heads
-from airflow_pachy.triggers.polling import POLL_SECONDS, Backoff, OpenPfs, Schedules
+from airflow_pachy.triggers.polling import Backoff, OpenPfs, Schedules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CURSOR = "pfs_head"
+WATCH_SECONDS = 1.0
+"""Between two looks at the heads: half of it is what a chain of DAGs waits at each link, for one small query."""
 
 # The branches that watchers of this process ask for, by connection id: one query serves them all and reads no more.
 _watched: dict[str, Counter[Branch]] = {}
@@ -162,4 +164,4 @@ async def poll_heads(
 def _configured_interval() -> float:
     from airflow_pachy.hooks.airflow_config import conf
 
-    return float(conf.getfloat("pachy", "poll_interval", fallback=POLL_SECONDS))
+    return float(conf.getfloat("pachy", "poll_interval", fallback=WATCH_SECONDS))

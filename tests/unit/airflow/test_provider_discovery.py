@@ -48,7 +48,7 @@ def test_the_configuration_has_our_defaults(manager):
     manager.initialize_providers_configuration()  # before Airflow 3.2 only Airflow's own commands do that
     from airflow.configuration import conf
 
-    assert conf.getfloat("pachy", "poll_interval") == 2.0
+    assert conf.getfloat("pachy", "poll_interval") == 1.0
     assert conf.getboolean("pachy", "require_connection") is False
 
 

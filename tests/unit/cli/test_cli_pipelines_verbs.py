@@ -181,3 +181,28 @@ def test_run_goes_through_airflows_api_where_it_is_named(pachy, three_commits, t
     tool("airflow")
     monkeypatch.setenv("PACHY_AIRFLOW_URL", "http://127.0.0.1:9")
     assert "does not answer" in pachy("run", "pipeline", "edges", fails=True).err
+
+
+def test_start_says_when_the_next_job_comes(pachy, spec, monkeypatch):
+    pachy("create", "repo", "images")
+    pachy("create", "pipeline", "-f", str(spec))
+    pachy("stop", "pipeline", "edges")
+    monkeypatch.delenv("PACHY_AIRFLOW_URL", raising=False)
+    assert "pachy run pipeline edges" in pachy("start", "pipeline", "edges").out
+    monkeypatch.setenv("PACHY_AIRFLOW_URL", "http://127.0.0.1:9")
+    assert "no run could be started now: Airflow at" in pachy("start", "pipeline", "edges").out
+    assert pachy("inspect", "pipeline", "edges", "--json").documents[0]["state"] == "running"
+
+
+def test_validate_looks_at_pipelines_together(pachy, spec, tmp_path):
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    (folder / "edges.json").write_text(json.dumps(SPEC))
+    assert pachy("validate", "pipeline", "-f", str(folder)).code == 0
+    reader = {**SPEC, "pipeline": {"name": "images"}, "input": {"pfs": {"repo": "edges", "glob": "/"}}}
+    (folder / "images.json").write_text(json.dumps(reader))
+    assert "read each other in a circle" in pachy("validate", "pipeline", "-f", str(folder), fails=True).out
+    (folder / "images.json").write_text(json.dumps(SPEC))
+    ran = pachy("validate", "pipeline", "-f", str(folder), "--json", fails=True)
+    assert "pipeline 'edges' is defined twice" in ran.err
+    assert len(ran.documents) == 2
