@@ -8,6 +8,7 @@ from blake3 import blake3
 
 from airflow_pachy.pfs.content import ContentReader
 from airflow_pachy.pfs.format import ensure_format
+from airflow_pachy.pfs.headers import Frames
 from airflow_pachy.pfs.mirror import read_mirror
 from airflow_pachy.pfs.objects import open_store
 from airflow_pachy.pfs.tree import Directory, NodeRef, Tree
@@ -61,12 +62,31 @@ def test_every_file_hash_and_listing_is_as_it_was(store, commit) -> None:
     assert found == expected["files"]
 
 
+@pytest.mark.parametrize("commit", [one for one, facts in COMMITS.items() if facts["repo"] == "pieces"])
+def test_headers_and_footers_are_as_they_were(store, commit) -> None:
+    """The attributes themselves, and what they mean: the pieces of a directory joined, each header and footer once."""
+    tree, reader = tree_of(store, commit), ContentReader(store)
+    found = {entry.path: reader.read(entry.content).decode() for entry in tree.entries("\0")}
+    assert found == COMMITS[commit]["attributes"]
+    names = {"\0users/csv/\0header": "header", "\0users/\0header": "header", "\0users/lines/\0footer": "footer"}
+    frames = Frames(tree, reader)
+    for path, name in names.items():
+        directory = path[1:].rpartition("/")[0]
+        assert getattr(frames.of(directory), name).decode() == found.get(path, "")
+    first, replaced = (reader.read(tree.get(f"users/csv/000000000000000{number}").content) for number in (0, 1))
+    around = found.get("\0users/\0header", "") + found["\0users/csv/\0header"]
+    assert first.decode().startswith(f"{around}0,nnn")
+    assert first.decode().endswith("nnn\n" + found.get("\0users/\0footer", ""))
+    assert replaced.startswith(b"replaced") == ("\0users/\0header" in found)
+
+
 @pytest.mark.parametrize("commit", COMMITS)
 def test_equal_files_make_an_equal_tree_today(store, commit) -> None:
     """Identities have not moved: a tree built anew from the entries has the id that the first version gave it."""
     from airflow_pachy.pfs.tree import Put
 
     memory = open_store("memory://")
-    entries = list(tree_of(store, commit).entries())
+    tree = tree_of(store, commit)
+    entries = [*tree.entries("\0"), *tree.entries()]
     rebuilt = Tree(memory, None).apply([Put(entry) for entry in entries])
     assert (rebuilt.root.id if rebuilt.root else None) == COMMITS[commit]["root_id"]
