@@ -36,7 +36,15 @@ def airflow(tmp_path_factory):
     sys.modules[spec.name] = harness
     spec.loader.exec_module(harness)
     home = tmp_path_factory.mktemp("airflow")
-    process = harness.start_airflow(home, ROOT / "dags_examples")
+    # `dag.test()` parses and writes to the database everything in the DAGs folder, for every run: so the process knows
+    # all examples, and that folder has only the one whose page is followed.
+    shop = {"conn_type": "sqlite", "host": str(home / "shop.db")}
+    process = harness.start_airflow(
+        home,
+        ROOT / "dags_examples",
+        AIRFLOW__CORE__DAGS_FOLDER=str(home / "dags"),
+        AIRFLOW_CONN_SHOP_DB=json.dumps(shop),
+    )
     yield process
     process.close()
 
@@ -60,10 +68,18 @@ class Follower:
     runs: dict = field(default_factory=dict)
 
     def __call__(self, page):
+        self.put_into_dags_folder(f"{page.replace('-', '_')}.py")
         for block in _CONSOLE.findall((ROOT / "docs" / "examples" / f"{page}.md").read_text()):
             for command, expected in commands(block):
                 printed = self.type(command)
                 assert not expected or matches(printed, expected), f"$ {command}\n{printed}\nexpected:\n{expected}"
+
+    def put_into_dags_folder(self, file):
+        folder = self.airflow.home / "dags"
+        folder.mkdir(exist_ok=True)
+        for link in folder.iterdir():
+            link.unlink()
+        (folder / file).symlink_to(ROOT / "dags_examples" / file)
 
     def type(self, line):
         words = shlex.split(line, comments=True)
@@ -81,8 +97,11 @@ class Follower:
         return out.decode()
 
     def run(self, dag, *options):
-        conf = dict(zip(options[::2], options[1::2], strict=True))
-        run = self.airflow.run(dag, **json.loads(conf.get("--conf", "{}")))
+        """`airflow dags test DAG [DATE] [--conf JSON]`."""
+        date = options[0] if len(options) % 2 else None
+        named = options[1:] if date else options
+        conf = json.loads(dict(zip(named[::2], named[1::2], strict=True)).get("--conf", "{}"))
+        run = self.airflow.run(dag, logical_date=date, **conf)
         assert run.state == "success", run.log[-6000:]
         self.runs.setdefault(dag, []).append(run)
         return ""
