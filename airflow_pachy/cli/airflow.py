@@ -59,7 +59,7 @@ class Airflow(Protocol):
         ...
 
     def clear(self, dag_id: str, run_id: str, tasks: Sequence[tuple[str, int]]) -> int:
-        """Have task instances, by task id and map index, run again, also running ones; returns how many there were."""
+        """Have task instances, by task id and map index (-1: all), run again, also running ones; returns how many."""
         ...
 
     def trigger(self, dag_id: str, run_id: str | None, conf: Mapping[str, Any]) -> str:

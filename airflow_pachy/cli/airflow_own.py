@@ -57,7 +57,7 @@ class OwnAirflow:
             wanted = set(tasks)
             names = sorted({task for task, _ in wanted})
             found = [one for name in names for one in _instances(session, dag_id, run_id, name)]
-            found = [one for one in found if (one.task_id, one.map_index) in wanted]
+            found = [one for one in found if {(one.task_id, one.map_index), (one.task_id, -1)} & wanted]
             if found:
                 clear_task_instances(found, session)
             return len(found)

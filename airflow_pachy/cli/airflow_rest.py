@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 60.0
 NOT_FOUND, CONFLICT, METHOD_NOT_ALLOWED = 404, 409, 405
+RUNNING = ("queued", "running", "deferred", "restarting", "up_for_retry", "up_for_reschedule", "scheduled")
 _PAGE = 100
 _SHOWN_BYTES = 500
 
@@ -34,19 +35,23 @@ class RestAirflow:
 
     def tries(self, dag_id: str, run_id: str, task_id: str) -> list[TaskTry]:
         """See `Airflow.tries`."""
-        found: list[TaskTry] = []
-        run = f"/api/v2/dags/{_word(dag_id)}/dagRuns/{_word(run_id)}/taskInstances"
+        place = f"/api/v2/dags/{_word(dag_id)}/dagRuns/{_word(run_id)}/taskInstances"
+        return sorted(
+            TaskTry(dag_id, run_id, task_id, one["map_index"], number)
+            for one in self._instances(place, task_id)
+            for number in range(1, one["try_number"] + 1)
+        )
+
+    def _instances(self, place: str, task_id: str) -> Iterator[dict[str, Any]]:
         offset = 0
         while True:
             query = urlencode({"task_id": task_id, "limit": _PAGE, "offset": offset})
-            page = self._json("GET", f"{run}?{query}", missing={"task_instances": []})["task_instances"]
-            for one in page:
-                if one["task_id"] == task_id:
-                    numbers = range(1, one["try_number"] + 1)
-                    found += [TaskTry(dag_id, run_id, task_id, one["map_index"], number) for number in numbers]
+            page = self._json("GET", f"{place}?{query}", missing={"task_instances": []})["task_instances"]
+            # Versions of Airflow that do not know this filter give all tasks.
+            yield from (one for one in page if one["task_id"] == task_id)
             offset += len(page)
             if len(page) < _PAGE:
-                return sorted(found)
+                return
 
     def read_log(self, one: TaskTry) -> Iterator[LogLine]:
         """See `Airflow.read_log`."""
@@ -79,6 +84,15 @@ class RestAirflow:
         }
         answer = self._json("POST", f"/api/v2/dags/{_word(dag_id)}/clearTaskInstances", body)
         return int(answer["total_entries"])
+
+    def end(self, dag_id: str, run_id: str, task_id: str) -> int:
+        """End the unfinished instances of a task as failed; returns how many there were."""
+        place = f"/api/v2/dags/{_word(dag_id)}/dagRuns/{_word(run_id)}/taskInstances"
+        running = [one for one in self._instances(place, task_id) if one["state"] in RUNNING]
+        for one in running:
+            index = f"/{one['map_index']}" if one["map_index"] >= 0 else ""
+            self._json("PATCH", f"{place}/{_word(task_id)}{index}", {"new_state": "failed"})
+        return len(running)
 
     def trigger(self, dag_id: str, run_id: str | None, conf: Mapping[str, Any]) -> str:
         """See `Airflow.trigger`."""

@@ -93,11 +93,13 @@ def inspect(session: Session, *, job: str, as_json: bool) -> None:
 def stop(session: Session, *, job: str, reason: str) -> None:
     """Stop a job: it publishes nothing, and what has succeeded in it is remembered.
 
-    Its tasks end in Airflow: mark them failed there, or clear them to try again.
+    Its tasks are ended too if PACHY_AIRFLOW_URL says where Airflow is. To try again: `pachy restart datum`.
     """
+    from airflow_pachy.cli.runs import end_tasks
     from airflow_pachy.pipelines import stop_job
 
-    stop_job(session.pfs, job, reason)
+    info = stop_job(session.pfs, job_id(session.pfs, job), reason)
+    click.echo(end_tasks(session, [info.id]))
 
 
 def job_id(pfs: Pfs, text: str) -> str:

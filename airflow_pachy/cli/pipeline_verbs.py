@@ -89,11 +89,15 @@ def _specs(
 
 
 def _register(session: Session, specs: list[PipelineSpec], *, update: bool, reprocess: bool = False) -> None:
-    from airflow_pachy.pipelines.lifecycle import create_pipeline
+    from airflow_pachy.cli.runs import end_tasks
+    from airflow_pachy.pipelines.lifecycle import create_pipeline, live_jobs
 
     for spec in specs:
+        running = live_jobs(session.pfs, spec.name) if update else []
         info = create_pipeline(session.pfs, spec, update=update, reprocess=reprocess)
         click.echo(f"{info.name} version {info.version}")
+        if stopped := sorted(set(running) - set(live_jobs(session.pfs, spec.name))):
+            click.echo(end_tasks(session, stopped))
 
 
 @command("pachy list pipeline", "pachy list pipeline --json", "pachy list pipeline --history edges")
@@ -171,9 +175,13 @@ def stop(session: Session, *, pipeline: str, reason: str) -> None:
 
     What stands in the cluster for a service or spout is taken away.
     """
-    from airflow_pachy.pipelines.lifecycle import stop_pipeline
+    from airflow_pachy.cli.runs import end_tasks
+    from airflow_pachy.pipelines.lifecycle import live_jobs, stop_pipeline
 
+    running = live_jobs(session.pfs, pipeline)
     stop_pipeline(session.pfs, pipeline, reason)
+    if running:
+        click.echo(end_tasks(session, running))
     info = take_down(session, pipeline)
     if info is not None:
         click.echo(f"Deleted Deployment {info.name} in namespace {info.namespace}.")

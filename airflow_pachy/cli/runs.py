@@ -94,6 +94,25 @@ def start_now(session: Session, info: PipelineInfo) -> str:
         return f"The next commit starts it; no run could be started now: {error}"
 
 
+def end_tasks(session: Session, jobs: Sequence[str]) -> str:
+    """End what runs for jobs that were stopped, where Airflow's API is known; says what was done, or what to do."""
+    from airflow_pachy.pipelines import inspect_job
+
+    infos = [inspect_job(session.pfs, job) for job in jobs]
+    tasks = ", ".join(f"{one.stage}.datums of run {one.run_id} of DAG {one.dag_id}" for one in infos)
+    by_hand = f"what runs goes on to its end, unless it is marked failed in Airflow: {tasks}"
+    if not os.environ.get(URL_VARIABLE):
+        return f"Stopped; {by_hand}"
+    from airflow_pachy.cli.airflow_rest import RestAirflow
+
+    airflow = RestAirflow(os.environ[URL_VARIABLE])
+    try:
+        ended = sum(airflow.end(one.dag_id, one.run_id, f"{one.stage}.datums") for one in infos)
+    except NoAirflow as error:
+        return f"Stopped, but {error}; {by_hand}"
+    return f"Stopped, and ended {ended} running task{'' if ended == 1 else 's'}"
+
+
 def _dag_of(session: Session, pipeline: str) -> str:
     """The DAG of its last job, else the one that is named like it."""
     from airflow_pachy.pipelines import list_jobs

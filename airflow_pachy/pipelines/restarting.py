@@ -7,9 +7,11 @@ again. `assemble` comes after it, since it has failed with the set, or would pub
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import Conflict, DatumNotFound
+from airflow_pachy.pipelines.job_rows import find_job
 from airflow_pachy.pipelines.jobs import inspect_job, list_job_datums
 from airflow_pachy.pipelines.log_places import log_place
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Clear `tasks`, by task id and map index (-1: not mapped), to have these datums processed again."""
+    """Clear `tasks`, by task id and map index (-1: all of the task), to have these datums processed again."""
 
     job: JobInfo
     datums: tuple[str, ...]
@@ -57,9 +59,18 @@ def plan_restart(pfs: Pfs, job_id: str, datums: Sequence[str] = ()) -> Restart:
             + (f" ({job.error})" if job.error else "")
             + f"; to plan it again, clear task {job.stage}.plan of run {job.run_id!r} of DAG {job.dag_id}"
         )
+    if _must_be_planned(pfs, job):
+        return Restart(job, wanted, tuple((f"{job.stage}.{step}", -1) for step in ("plan", "datums", "assemble")))
     sets = {log_place(pfs, job.id, datum).map_index for datum in wanted}
     tasks = [*((f"{job.stage}.datums", number) for number in sorted(sets)), (f"{job.stage}.assemble", -1)]
     return Restart(job, wanted, tuple(tasks))
+
+
+def _must_be_planned(pfs: Pfs, job: JobInfo) -> bool:
+    """Whether its sets cannot go on: somebody stopped the job, or its time is up, which planning gives it again."""
+    with pfs.metadata.reader() as session:
+        deadline = find_job(session, job.id).deadline
+    return job.state == "stopped" or (deadline is not None and deadline <= datetime.now(UTC))
 
 
 def _without_result(unfinished: Mapping[str, str], job: JobInfo) -> tuple[str, ...]:

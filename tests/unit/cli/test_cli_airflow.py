@@ -6,7 +6,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 
@@ -41,6 +41,7 @@ class FakeAirflow:
         self.logs: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
         self.posted: list[tuple[str, dict[str, Any]]] = []
         self.runs: set[str] = set()
+        self.running: list[str] = []
         self.status = 200
 
     def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
@@ -49,6 +50,9 @@ class FakeAirflow:
         if self.status != 200:
             return self.status, {"detail": "not today"}
         parts = path.split("/")
+        if method == "PATCH":
+            self.posted.append((path, body))
+            return 200, {"task_instances": []}
         if path.endswith("/clearTaskInstances"):
             self.posted.append((path, body))
             return 200, {"task_instances": [], "total_entries": len(body["task_ids"])}
@@ -66,7 +70,12 @@ class FakeAirflow:
             for task, index, number in self.logs:
                 if task == query["task_id"]:
                     last[index] = max(number, last.get(index, 0))
-            found = [{"task_id": query["task_id"], "map_index": i, "try_number": n} for i, n in last.items()]
+            state = "success"
+            found = [
+                {"task_id": query["task_id"], "map_index": i, "try_number": n, "state": state} for i, n in last.items()
+            ]
+            if found and query["task_id"] in self.running:
+                found[0]["state"] = "deferred"
             return 200, {"task_instances": found if query["offset"] == "0" else []}
         content = self.logs.get((parts[8], int(query["map_index"]), int(parts[10])), [])
         return 200, {"content": content, "continuation_token": None}
@@ -89,7 +98,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch):
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_POST = respond  # noqa: N815 - the names that the server looks for
+        do_GET = do_POST = do_PATCH = respond  # noqa: N815 - the names that the server looks for
 
         def log_message(self, *_: object) -> None:
             pass
@@ -199,6 +208,19 @@ def test_failed_datums_run_again_by_clearing_their_set_and_the_assembly(pachy, j
     assert body["task_ids"] == [["count.datums", number], "count.assemble"]
     named = pachy("restart", "datum", job, "/b", "--json").documents[0]
     assert named["datums"] == [datum("/b", job)]
+
+
+def test_a_stopped_job_is_planned_again(pachy, job, airflow):
+    with Pfs.open() as pfs:
+        plan = plan_job(pfs, JobRequest(PipelineSpec.from_dict(SPEC), "counting", RUN, "count"))
+        assert plan.job_id == job
+    airflow.running = ["count.datums", "count.plan"]
+    assert "ended 1 running task" in pachy("stop", "job", job).out
+    assert airflow.posted == [
+        (f"/api/v2/dags/counting/dagRuns/{quote(RUN, safe='')}/taskInstances/count.datums/0", {"new_state": "failed"})
+    ]
+    pachy("restart", "datum", job)
+    assert airflow.posted[-1][1]["task_ids"] == ["count.plan", "count.datums", "count.assemble"]
 
 
 def test_what_cannot_be_restarted_says_why(pachy, job, airflow, monkeypatch):
