@@ -266,3 +266,9 @@ def _run(command: list[str]) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")
     if done.returncode != 0:
         pytest.fail(f"{' '.join(command)} failed: {done.stdout}{done.stderr}")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test remembers what another one, or the user of this machine, has put."""
+    monkeypatch.setenv("PACHY_CACHE", str(tmp_path_factory.getbasetemp() / f"pachy-cache-{secrets.token_hex(4)}"))

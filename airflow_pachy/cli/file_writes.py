@@ -46,6 +46,7 @@ def _split_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "pachy put file images@master:/ -f photo.png",
     "pachy put file images@master:/2024/ -f a.png -f b.png     # both in one commit",
     "pachy put file images@master:/2024 -r -f photos/          # what is in photos/ goes below /2024",
+    "pachy put file images@master:/2024 -r -f photos/ --read-all     # also files that seem unchanged",
     "pachy put file pages@master:/index.html -f https://example.com/",
     "pachy put file images@master:/raw -r -f s3://bucket/photos -p 16",
     "pachy put file images@master:/raw -r -f gs://bucket/photos --conn-id google_cloud_default",
@@ -83,6 +84,9 @@ def _split_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="How many files to read at a time.",
 )
 @click.option("--conn-id", metavar="ID", help="Take the credentials for URLs from this Airflow connection.")
+@click.option(
+    "--read-all", is_flag=True, help="Read every file of a directory, also those unchanged since it was last put."
+)
 @_split_options
 def put(
     session: Session,
@@ -98,6 +102,7 @@ def put(
     labels: dict[str, str],
     parallelism: int | None,
     conn_id: str | None,
+    read_all: bool,
     delimiter: str | None,
     **numbers: int,
 ) -> None:
@@ -110,6 +115,8 @@ def put(
     """
     if append and overwrite:
         raise click.UsageError("-a adds to files and -o replaces them; give one of them.")
+    if read_all and not recursive:
+        raise click.UsageError("--read-all means something only with -r: single files are always read.")
     split = _split(delimiter, overwrite=overwrite, recursive=recursive, append=append, **numbers)
     origins = [*files, *(read_list(input_file) if input_file else [])]
     if not origins:
@@ -126,7 +133,7 @@ def put(
         session.pfs,
         commit,
         sources,
-        How(recursive, append, parallelism, options, split, own, description, labels),
+        How(recursive, append, parallelism, options, split, own, description, labels, read_all),
     )
 
 

@@ -51,14 +51,12 @@ def print_list(
         for item in chosen:
             print_json(item)
         return
-    from rich.cells import cell_len
-
     names = [name for name, _ in columns]
-    widths = [cell_len(name) for name in names]
+    widths = [len(name) for name in names]
     untold = headings
     for page in _pages(chosen):
         rows = [[_one_line(cell(item)) for _, cell in columns] for item in page]
-        widths = [max(width, *(cell_len(row[i]) for row in rows)) for i, width in enumerate(widths)]
+        widths = [max(width, *(_width(row[i]) for row in rows)) for i, width in enumerate(widths)]
         if untold:
             _print_rows([names], widths, heading=True)
             untold = False
@@ -109,14 +107,23 @@ def _pages(items: Iterable[T]) -> Iterator[list[T]]:
         yield page
 
 
-def _print_rows(rows: Iterable[list[str]], widths: list[int], *, heading: bool = False) -> None:
-    """One line each, the last column unpadded. click leaves the colours out where there is no terminal."""
+def _width(cell: str) -> int:
+    """Columns of the terminal that a cell takes."""
+    if cell.isascii():
+        return len(cell)
     from rich.cells import cell_len
 
+    return cell_len(cell)
+
+
+def _print_rows(rows: Iterable[list[str]], widths: list[int], *, heading: bool = False) -> None:
+    """One line each, the last column unpadded. click leaves the colours out where there is no terminal."""
+    lines: list[str] = []
     for row in rows:
-        padded = [cell + " " * (width - cell_len(cell) + _GAP) for cell, width in zip(row, widths, strict=True)]
+        padded = [cell + " " * (width - _width(cell) + _GAP) for cell, width in zip(row, widths, strict=True)]
         padded[-1] = row[-1]
-        click.echo("".join(_styled(cell, heading=heading) for cell in padded).rstrip())
+        lines.append("".join(_styled(cell, heading=heading) for cell in padded).rstrip())
+    click.echo("\n".join(lines))
 
 
 def _styled(cell: str, *, heading: bool) -> str:

@@ -37,6 +37,7 @@ class How:
     own_commit: bool = False
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    read_all: bool = False
 
 
 def put_sources(pfs: Pfs, commit: str, sources: Sequence[Source], how: How) -> None:
@@ -60,7 +61,7 @@ def put_sources(pfs: Pfs, commit: str, sources: Sequence[Source], how: How) -> N
 
 def _total_bytes(sources: Sequence[Source]) -> int | None:
     """How much there is to put; None if nobody knows beforehand. Directories are walked through for it."""
-    from airflow_pachy.pfs.uploads import walk_local
+    from airflow_pachy.pfs.local_files import walk_local
 
     total = 0
     for source in sources:
@@ -78,7 +79,7 @@ class _Target(Protocol):
 
     def put_file(self, path: str, data: Path | BinaryIO, *, append: bool, executable: bool | None = None) -> None: ...
 
-    def put_dir(self, path: str, local: Path | str, *, append: bool, progress: Progress) -> None: ...
+    def put_dir(self, path: str, local: Path | str, *, append: bool, progress: Progress, read_all: bool) -> None: ...
 
     def put_split(self, path: str, data: Path | BinaryIO, split: Split) -> None: ...
 
@@ -95,8 +96,8 @@ class _Branch:
     def put_file(self, path: str, data: Path | BinaryIO, *, append: bool, executable: bool | None = None) -> None:
         self.pfs.put_file(f"{self.commit}:{path}", data, append, executable=executable)
 
-    def put_dir(self, path: str, local: Path | str, *, append: bool, progress: Progress) -> None:
-        self.pfs.put_dir(f"{self.commit}:{path}", local, append, progress=progress)
+    def put_dir(self, path: str, local: Path | str, *, append: bool, progress: Progress, read_all: bool) -> None:
+        self.pfs.put_dir(f"{self.commit}:{path}", local, append, progress=progress, read_all=read_all)
 
     def put_split(self, path: str, data: Path | BinaryIO, split: Split) -> None:
         self.pfs.put_split(
@@ -119,7 +120,7 @@ def _put(target: _Target, source: Source, how: How, progress: Progress) -> None:
         parallel = {} if how.parallel is None else {"parallel": how.parallel}
         target.put_url(source.path, source.origin, progress=progress, **options, **parallel)
     elif source.kind == "directory":
-        target.put_dir(source.path, source.origin, append=how.append, progress=progress)
+        target.put_dir(source.path, source.origin, append=how.append, progress=progress, read_all=how.read_all)
     elif source.kind == "stdin":
         _put_stream(target, source, sys.stdin.buffer, how, progress)
     elif how.split is None and (source.size_bytes or 0) < _SHOWN_BYTES:

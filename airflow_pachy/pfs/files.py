@@ -71,16 +71,20 @@ class Files:
         What a pattern matches keeps its path below the last directory that the pattern names without wildcards.
         """
         node = self.tree.stat(path)
-        if node is None and is_glob(path):
-            entries = self.matching(shown_path(path))
-            base = compile_glob(shown_path(path)).literal_prefix.rpartition("/")[0]
-        elif isinstance(node, File):
+        if isinstance(node, Directory):
+            target.mkdir(parents=True, exist_ok=True)
+            prefix = f"{path}/" if path else ""
+            tables = self.tree.tables(prefix)
+            self.reader.materialise_tables(tables, str(target), skipped=len(prefix), progress=progress)
+            return
+        if isinstance(node, File):
             entries = iter([node.entry])
             base = "/".join(path.split("/")[:-1])
-        elif node is None:
-            raise self._not_found(path)
+        elif is_glob(path):
+            entries = self.matching(shown_path(path))
+            base = compile_glob(shown_path(path)).literal_prefix.rpartition("/")[0]
         else:
-            entries, base = self.tree.entries(f"{path}/" if path else ""), path
+            raise self._not_found(path)
         target.mkdir(parents=True, exist_ok=True)
         # Strings, for a Path takes longer to make than a small file to write.
         items = ((entry, f"{target}/{below(entry.path, base)}") for entry in entries)

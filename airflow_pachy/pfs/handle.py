@@ -87,9 +87,10 @@ class Commit:
         *,
         append: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        read_all: bool = False,
     ) -> None:
         """Put all files below a local directory at `path`; see `Pfs.put_dir`."""
-        self._pfs.put_dir(self._at(path), local, append=append, progress=progress)
+        self._pfs.put_dir(self._at(path), local, append=append, progress=progress, read_all=read_all)
 
     def put_split(self, path: str, data: Data, delimiter: str = "line", **options: Any) -> None:
         """Cut data into pieces below the directory `path`; see `Pfs.put_split`."""

@@ -17,9 +17,12 @@ from airflow_pachy.errors import PathConflict
 from airflow_pachy.pfs.paths import shown_path
 from airflow_pachy.pfs.tree import Directory
 from airflow_pachy.pfs.tree.entries import Change, Entry, Put, Remove
+from airflow_pachy.pfs.tree.rows import entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
 
     from airflow_pachy.pfs.tree import Tree
 
@@ -27,10 +30,14 @@ FOLD_AT = 50_000
 
 
 class InPathOrder(Iterator[Change]):
-    """Changes that come in path order, at most one to a path: a tree takes them as they come, however many."""
+    """Puts that come in path order, one to a path, as rows of leaves: a tree takes them as they come, however many.
 
-    def __init__(self, changes: Iterator[Change]) -> None:
-        self._changes = changes
+    Whoever looks at changes one by one iterates over this; whoever wants them all takes `tables`.
+    """
+
+    def __init__(self, tables: Iterator[pa.Table]) -> None:
+        self.tables = tables
+        self._changes = (Put(entry) for table in tables for entry in entries_of(table))
 
     def __next__(self) -> Change:
         return next(self._changes)
@@ -56,7 +63,7 @@ class Overlay:
     def extend(self, changes: Iterable[Change]) -> None:
         """Take changes without looking at each path: a conflict among them comes to light when they are merged."""
         if isinstance(changes, InPathOrder) and not len(self):
-            self._base = self._base.apply(changes)
+            self._base = self._base.put_rows(changes.tables)
             return
         for change in changes:
             if isinstance(change, Put):

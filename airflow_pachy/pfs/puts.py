@@ -28,18 +28,21 @@ from airflow_pachy.pfs.edits import (
 )
 from airflow_pachy.pfs.headers import Frames, Framing, copied_attributes, require_directory
 from airflow_pachy.pfs.labels import check_labels
+from airflow_pachy.pfs.local_files import WHOLE_BYTES
 from airflow_pachy.pfs.lookups import find_commit, find_repo
 from airflow_pachy.pfs.oneshot import BranchBusy, OneShot
 from airflow_pachy.pfs.paths import clean_file_path
 from airflow_pachy.pfs.piles import EntriesBelow
 from airflow_pachy.pfs.publish import see_branch
+from airflow_pachy.pfs.seen_files import SeenFiles
+from airflow_pachy.pfs.settings import process_environment
 from airflow_pachy.pfs.sources import handler_of
 from airflow_pachy.pfs.sources.requests import PARALLEL, Request
 from airflow_pachy.pfs.splitting import PutPieces, SetFrame, Split, Staging, stage
 from airflow_pachy.pfs.stored_chunks import StoredChunks
 from airflow_pachy.pfs.tree import Tree
 from airflow_pachy.pfs.tree.entries import Entry
-from airflow_pachy.pfs.uploads import WHOLE_BYTES, KnownChunks, PutDirectory, Told
+from airflow_pachy.pfs.uploads import KnownChunks, PutDirectory, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -96,19 +99,30 @@ class Puts:
         append: bool,
         progress: Callable[[int, int], None] | None = None,
         labels: Mapping[str, str] | None = None,
+        read_all: bool = False,
     ) -> None:
         """Put all files below a local directory at the address's path."""
-        self.put_directory(address, local, append=append, told=Told(progress), labels=labels)
+        self.put_directory(address, local, append=append, told=Told(progress), labels=labels, read_all=read_all)
 
     def put_directory(
-        self, address: Address, local: Path, *, append: bool, told: Told, labels: Mapping[str, str] | None = None
+        self,
+        address: Address,
+        local: Path,
+        *,
+        append: bool,
+        told: Told,
+        labels: Mapping[str, str] | None = None,
+        read_all: bool = False,
     ) -> None:
         """The same, with progress told by somebody who counts more than this."""
         labels = check_labels(labels or {})
+        seen = None if append else SeenFiles.of(local, process_environment())
         self._require_target(address)
         known = KnownChunks()
         with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
-            edit = PutDirectory(local, address.path or "", append, writer, self.root.reader, known, told)
+            edit = PutDirectory(
+                local, address.path or "", append, writer, self.root.reader, known, told, seen, read_all
+            )
             self.apply(address, edit, labels)
 
     def put_split(self, address: Address, data: Data, split: Split, labels: Mapping[str, str] | None = None) -> None:

@@ -1,60 +1,37 @@
 """Putting a local directory: one pass in path order through one writer.
 
 Files are read and handed to the writer, which packs small ones together. A file whose bytes are what the
-commit has at that path already is not stored again, so putting a tree a second time costs reading it.
+commit has at that path already is not stored again, and one that has not changed since it was last put from here is not
+even read (`seen_files`), so putting a tree a second time costs looking at its files.
 """
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
-from airflow_pachy.errors import InvalidPath
+import pyarrow as pa
+
 from airflow_pachy.pfs.content import hash_bytes
 from airflow_pachy.pfs.edits import Source, appended
+from airflow_pachy.pfs.local_files import WHOLE_BYTES, LocalFile, read_whole, walk_local
 from airflow_pachy.pfs.overlay import InPathOrder
-from airflow_pachy.pfs.paths import clean_path, join_path
-from airflow_pachy.pfs.tree.entries import Change, Content, Entry, Put, Segment
+from airflow_pachy.pfs.paths import join_path
+from airflow_pachy.pfs.tree.entries import Change, Content, Entry, Segment
+from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from airflow_pachy.pfs.content import ContentReader, ContentWriter
     from airflow_pachy.pfs.overlay import Overlay
+    from airflow_pachy.pfs.seen_files import SeenFiles
     from airflow_pachy.pfs.tree import Tree
 
-# Files up to the size of the smallest chunk are read whole: they are one segment with one plain hash.
-WHOLE_BYTES = 1 << 20
-# How many files to pass over one by one before a look-up of its own is cheaper.
-_READ_ON = 64
-
-
-class Present:
-    """The files of a tree below a directory, asked for in path order: reading on is far cheaper than `get`."""
-
-    def __init__(self, tree: Tree, directory: str) -> None:
-        self._tree = tree
-        self._prefix = f"{directory}/" if directory else ""
-        self._following = tree.entries(self._prefix)
-        self._next = next(self._following, None)
-
-    def at(self, path: str) -> Entry | None:
-        """The file at `path`, which sorts after all paths asked for before."""
-        wanted = path.encode()
-        for _ in range(_READ_ON):
-            if self._next is None or (here := self._next.path.encode()) > wanted:
-                return None
-            if here == wanted:
-                return self._next
-            self._next = next(self._following, None)
-        # Far away in a large tree: jump.
-        self._following = self._tree.entries(self._prefix, after=path)
-        self._next = next(self._following, None)
-        return self._tree.get(path)
+_BATCH_FILES = 2_048
 
 
 class KnownChunks:
@@ -118,20 +95,46 @@ class _Counted:
         return data
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A regular file found below the directory that is put. `path` is relative to it, in the kept form."""
+class _Present(NamedTuple):
+    """What a tree has at a path: what must be equal for a file to be the same, and the row of a table it is in."""
 
-    path: str
-    local: str
-    size_bytes: int
+    hash: bytes
     executable: bool
     mtime_us: int
+    datum: str | None
+    row: int
+
+    def is_like(self, found: LocalFile) -> bool:
+        """Whether putting a file of the same content would leave everything as it is."""
+        return self.executable == found.executable and self.mtime_us == found.mtime_ns // 1000 and self.datum is None
+
+
+class _PresentFiles:
+    """What a tree has at some paths, as columns: most of it is only compared."""
+
+    def __init__(self, tree: Tree, paths: list[str]) -> None:
+        keys: Any = pa.array(paths, pa.string())
+        self._table = tree.find(keys)
+        columns = (self._table[name].to_pylist() for name in ("path", "hash", "executable", "mtime_us", "datum"))
+        paths_there, *same = map(cast("Any", list), columns)
+        present = map(_Present, *same, range(self._table.num_rows))
+        self._files = dict(zip(paths_there, present, strict=True))
+
+    def at(self, path: str) -> _Present | None:
+        """What is there."""
+        return self._files.get(path)
+
+    def entry(self, present: _Present | None) -> Entry | None:
+        """All of it."""
+        return None if present is None else next(entries_of(self._table[present.row : present.row + 1]))
 
 
 @dataclass(frozen=True, slots=True)
 class PutDirectory:
-    """Put every file below a local directory, leaving what else is at the target."""
+    """Put every file below a local directory, leaving what else is at the target.
+
+    Files that `seen` remembers, and that the tree has, are not read, unless `read_all` asks for it.
+    """
 
     local: Path
     target: str
@@ -140,6 +143,8 @@ class PutDirectory:
     reader: ContentReader
     known: KnownChunks
     told: Told
+    seen: SeenFiles | None = None
+    read_all: bool = False
     optional: bool = False
 
     @property
@@ -148,92 +153,78 @@ class PutDirectory:
         return not self.append
 
     def changes(self, files: Overlay) -> Iterator[Change]:
-        """One put per file, in path order."""
-        return InPathOrder(self._puts(files))
+        """One put per file that differs from what is there, in path order."""
+        return InPathOrder(self._appended(files) if self.append else self._puts(files.tree()))
 
-    def _puts(self, files: Overlay) -> Iterator[Change]:
-        present = None if self.append else Present(files.tree(), self.target)
+    def _puts(self, tree: Tree) -> Iterator[pa.Table]:
         self.told.begin()
-        for found in walk_local(self.local):
-            path = join_path(self.target, found.path)
-            if present is None:
-                with open(found.local, "rb") as file:
-                    source = Source(self.told.reading(file), found.executable, found.mtime_us)
-                    put = Put(appended(files, path, source, self.writer, self.reader))
-                self.told.add(1, 0)
-            else:
-                content = self._content(present.at(path), found)
-                put = Put(Entry(path, content, found.executable, None, found.mtime_us))
-            yield put
+        memory = None if self.seen is None else self.seen.open()
+        found = walk_local(self.local)
+        try:
+            while batch := list(islice(found, _BATCH_FILES)):
+                recalled = [None] * len(batch) if memory is None or self.read_all else memory.recall(batch)
+                entries, hashes = self._read(tree, batch, recalled)
+                if memory is not None:
+                    memory.note(batch, hashes)
+                if entries:
+                    yield leaf_table(entries)
+            if memory is not None:
+                memory.keep()
+        finally:
+            if memory is not None:
+                memory.close()
         self.writer.flush()
 
-    def _content(self, present: Entry | None, found: LocalFile) -> Content:
-        if found.size_bytes > WHOLE_BYTES:
-            self.known.see(present)
-            with open(found.local, "rb") as stream:
-                content = self.writer.write(self.told.reading(stream))
-            self.told.add(1, 0)
-            return content
-        data = _read_whole(found.local, found.size_bytes)
-        self.told.add(1, len(data))
-        if present is not None and present.content.size_bytes == len(data) and present.content.hash == hash_bytes(data):
-            return present.content
-        return self.writer.write(data)
+    def _read(
+        self, tree: Tree, batch: list[LocalFile], recalled: Sequence[bytes | None]
+    ) -> tuple[list[Entry], list[bytes]]:
+        """The files that differ from what the tree has, and the hashes of all."""
+        paths = [join_path(self.target, found.path) for found in batch]
+        present = _PresentFiles(tree, paths)
+        entries: list[Entry] = []
+        hashes: list[bytes] = []
+        size_bytes = 0
+        for found, path, remembered in zip(batch, paths, recalled, strict=True):
+            there = present.at(path)
+            content: Content | None = None
+            if there is not None and there.hash == remembered:
+                digest = remembered
+                size_bytes += found.size_bytes
+            elif found.size_bytes > WHOLE_BYTES:
+                content = self._large(found, present.entry(there))
+                digest = content.hash
+            else:
+                data = read_whole(found.local, found.size_bytes)
+                size_bytes += len(data)
+                digest = hash_bytes(data)
+                if there is None or there.hash != digest:
+                    content = self.writer.write(data, digest)
+                    digest = content.hash
+            hashes.append(digest)
+            if content is None:
+                if there is None or there.is_like(found):
+                    continue
+                content = cast("Entry", present.entry(there)).content
+            entries.append(Entry(path, content, found.executable, None, found.mtime_ns // 1000))
+        self.told.add(len(batch), size_bytes)
+        return entries, hashes
 
+    def _large(self, found: LocalFile, present: Entry | None) -> Content:
+        self.known.see(present)
+        with open(found.local, "rb") as stream:
+            return self.writer.write(self.told.reading(stream))
 
-def _read_whole(path: str, expected_bytes: int) -> bytes:
-    """A small file with three system calls: a file object needs five and a larger buffer, and files are many."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        data = os.read(handle, expected_bytes + 1)
-        while len(data) != expected_bytes and (more := os.read(handle, WHOLE_BYTES)):
-            data += more
-            expected_bytes = max(expected_bytes, len(data))  # it grew since it was found, or is no file of a disk
-        return data
-    finally:
-        os.close(handle)
+    def _appended(self, files: Overlay) -> Iterator[pa.Table]:
+        self.told.begin()
+        found = walk_local(self.local)
+        while batch := list(islice(found, _BATCH_FILES)):
+            yield leaf_table([self._append(files, one) for one in batch])
+        self.writer.flush()
 
-
-def walk_local(directory: Path) -> Iterator[LocalFile]:
-    """Regular files below a directory, sorted by path as a tree sorts them. Links to files count as files.
-
-    Raises `InvalidPath` for names that are not UTF-8, for links to directories (they may lead in circles) and
-    for anything that is not a file: leaving something out silently would be worse.
-    """
-    if not directory.is_dir():
-        raise InvalidPath(f"{directory} is not a directory; use put_file for a single file")
-    yield from _walk(os.fspath(directory), "")
-
-
-def _walk(local: str, path: str) -> Iterator[LocalFile]:
-    with os.scandir(local) as found:
-        # A directory sorts as if its name ended in '/', since all paths below it continue that way.
-        items = sorted(
-            found, key=lambda one: os.fsencode(one.name + "/" if one.is_dir(follow_symlinks=False) else one.name)
-        )
-    for item in items:
-        name = _clean_name(item)
-        below = f"{path}/{name}" if path else name
-        if item.is_dir(follow_symlinks=False):
-            yield from _walk(item.path, below)
-            continue
-        status = _status(item)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a link to a directory" if item.is_dir() else "neither a file nor a directory"
-            raise InvalidPath(f"{item.path} is {kind}, which cannot be put; remove it or put its target by itself")
-        executable = bool(status.st_mode & stat.S_IXUSR)
-        yield LocalFile(below, item.path, status.st_size, executable, status.st_mtime_ns // 1000)
-
-
-def _clean_name(item: os.DirEntry[str]) -> str:
-    try:
-        return clean_path(item.name)
-    except InvalidPath as error:
-        raise InvalidPath(f"{os.fsencode(item.path)!r} cannot be put: {error}") from error
-
-
-def _status(item: os.DirEntry[str]) -> os.stat_result:
-    try:
-        return item.stat()
-    except FileNotFoundError as error:
-        raise InvalidPath(f"{item.path} is a link to nothing, or vanished while it was put") from error
+    def _append(self, files: Overlay, found: LocalFile) -> Entry:
+        path = join_path(self.target, found.path)
+        with open(found.local, "rb") as file:
+            source = Source(self.told.reading(file), found.executable, found.mtime_ns // 1000)
+            entry = appended(files, path, source, self.writer, self.reader)
+        self.told.add(1, 0)
+        return entry

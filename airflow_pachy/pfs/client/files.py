@@ -52,12 +52,16 @@ class FileVerbs(Client):
         *,
         progress: Progress | None = None,
         labels: Mapping[str, str] | None = None,
+        read_all: bool = False,
     ) -> None:
         """Put all files below a local directory, as one commit; `labels` are added to those of the commit.
 
-        `progress(files, bytes)` hears how many files were read to their end, and bytes read, since its last call.
+        A file that has not changed since it was last put from here (size, inode, times of modification and of change)
+        is not read if the commit has what it held; `read_all` reads every file. Appending always does.
+        `progress(files, bytes)` hears how many files are done, and their bytes, since its last call.
         """
-        self._puts.put_dir(as_address(self._root, path), Path(local), append=append, progress=progress, labels=labels)
+        address = as_address(self._root, path)
+        self._puts.put_dir(address, Path(local), append=append, progress=progress, labels=labels, read_all=read_all)
 
     def put_split(  # noqa: PLR0917 - one list of numbers, in the order of the specification
         self,

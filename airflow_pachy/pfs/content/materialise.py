@@ -3,6 +3,9 @@
 Files are planned a batch at a time while the spans of those before are on their way, and no further ahead than
 `AHEAD` spans, so that memory stays bounded however many files there are: at most `THREADS` spans of about 8 MiB are
 held at once. Batches grow, so that the first bytes are asked for at once and neighbours in a pack still meet.
+
+What is done for each file is four system calls and a hash, so what is around them counts: pieces are plain tuples, and
+a directory comes as columns of its tree.
 """
 
 from __future__ import annotations
@@ -11,47 +14,58 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
+from operator import itemgetter
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.content.hashing import hash_bytes
-from airflow_pachy.pfs.content.spans import Piece, Span, plan_spans
+from airflow_pachy.pfs.content.spans import GAP_BYTES, SPAN_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
     from airflow_pachy.pfs.tree.entries import Entry
 
 THREADS = 8
 AHEAD = 2 * THREADS
 _FIRST_BATCH, _LARGEST_BATCH = 1_024, 16_384
-_FLAGS = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_NEW = _FLAGS | os.O_EXCL
 
 Fetch = Callable[[str, int, int], bytes]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(slots=True)
-class _Target:
-    """A file being written: how many chunks are still to come."""
+class _Chunked:
+    """A file of several chunks that is being written: how many are still to come."""
 
-    path: str
-    entry: Entry
     missing: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """A chunk's place in its file and what it must hash to."""
+# Where a chunk lies (object, offset, length), what it must hash to, the file it goes to and its place in there, whether
+# the file is executable, its time, and, for a file of several chunks, what is still missing.
+_Piece: TypeAlias = tuple[str, int, int, bytes, str, int, bool, int, _Chunked | None]
+_PLACE = itemgetter(0, 1)
 
-    target: _Target
-    position: int
-    hash: bytes
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """One range read and the pieces that it serves, by offset."""
+
+    object: str
+    offset: int
+    end: int
+    pieces: list[_Piece]
 
 
 class Materialisation:
-    """One call of `ContentReader.materialise`."""
+    """One call of `ContentReader.materialise` or `materialise_tables`."""
 
     def __init__(self, fetch: Fetch, progress: Progress | None) -> None:
         self._fetch = fetch
@@ -59,77 +73,103 @@ class Materialisation:
         self._progress_lock = Lock()
         self._missing_lock = Lock()
         self._directories: set[str] = set()
+        self._directory = ""
 
     def run(self, items: Iterable[tuple[Entry, Path | str]]) -> None:
         """Write all items."""
-        remaining = iter(items)
-        size = _FIRST_BATCH
+        self._write(self._plan(batch) for batch in _growing(iter(items)))
+
+    def run_tables(self, tables: Iterable[pa.Table], target: str, skipped: int) -> None:
+        """Write the files in rows of leaves below `target`, without the first `skipped` characters of their paths."""
+        self._write(self._plan_table(table, target, skipped) for table in tables)
+
+    def _write(self, batches: Iterable[list[_Piece]]) -> None:
         running: set[Future[None]] = set()
         with ThreadPoolExecutor(THREADS, thread_name_prefix="materialise") as threads:
             try:
-                while batch := list(islice(remaining, size)):
-                    for span in plan_spans(self._plan(batch)):
+                for pieces in batches:
+                    for span in _spans(pieces):
                         running = _settled(running, AHEAD)
                         running.add(threads.submit(self._write_span, span))
-                    size = min(2 * size, _LARGEST_BATCH)
                 _settled(running, 0)
             except BaseException:
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _plan(self, batch: Iterable[tuple[Entry, Path | str]]) -> list[Piece[_Chunk]]:
-        pieces: list[Piece[_Chunk]] = []
+    def _plan_table(self, table: pa.Table, target: str, skipped: int) -> list[_Piece]:
+        from airflow_pachy.pfs.tree.rows import entries_of, single_segments
+
+        singles, others = single_segments(table)
+        pieces = self._plan((entry, f"{target}/{entry.path[skipped:]}") for entry in entries_of(others))
+        names = [f"{target}/{path[skipped:]}" for path in singles.path]
+        for name in names:
+            self._make_parent(name)
+        places = (singles.object, singles.offset, singles.length, singles.hash, names)
+        pieces.extend(zip(*places, repeat(0), singles.executable, singles.mtime_us, repeat(None)))
+        return pieces
+
+    def _plan(self, batch: Iterable[tuple[Entry, Path | str]]) -> list[_Piece]:
+        pieces: list[_Piece] = []
         inline_files = inline_bytes = 0
         for entry, path in batch:
-            content = entry.content
+            content, executable, mtime_us = entry.content, entry.executable, entry.mtime_us
             name = os.fspath(path)
             self._make_parent(name)
             if not content.segments:
-                _check(content.inline or b"", content.hash, name)
-                _write_whole(name, content.inline or b"", entry)
+                data = content.inline or b""
+                _check(data, content.hash, name)
+                _write_whole(name, data, executable, mtime_us)
                 inline_files += 1
                 inline_bytes += content.size_bytes
                 continue
-            target = _Target(name, entry, len(content.segments))
-            if target.missing > 1:
+            chunked = None
+            if len(content.segments) > 1:
+                chunked = _Chunked(len(content.segments))
                 _prepare(name, content.size_bytes)
             position = 0
             for segment in content.segments:
-                chunk = _Chunk(target, position, segment.hash or content.hash)
-                pieces.append(Piece(segment.object, segment.offset, segment.length, chunk))
+                place = (segment.object, segment.offset, segment.length, segment.hash or content.hash)
+                pieces.append((*place, name, position, executable, mtime_us, chunked))
                 position += segment.length
         self._tell(inline_files, inline_bytes)
         return pieces
 
-    def _write_span(self, span: Span[_Chunk]) -> None:
-        body = memoryview(self._fetch(span.object, span.offset, span.end - span.offset))
-        files = 0
-        for piece in span.pieces:
-            start = piece.offset - span.offset
-            files += self._write_chunk(piece.purpose, body[start : start + piece.length])
-        self._tell(files, sum(piece.length for piece in span.pieces))
+    def _write_span(self, span: _Span) -> None:
+        base = span.offset
+        body = memoryview(self._fetch(span.object, base, span.end - base))
+        files = size_bytes = 0
+        for _, offset, length, digest, name, position, executable, mtime_us, chunked in span.pieces:
+            data = body[offset - base : offset - base + length]
+            _check(data, digest, name)
+            size_bytes += length
+            if chunked is None:
+                _write_whole(name, data, executable, mtime_us)
+                files += 1
+            else:
+                files += self._write_chunk(name, data, position, chunked, executable, mtime_us)
+        self._tell(files, size_bytes)
 
-    def _write_chunk(self, chunk: _Chunk, data: memoryview) -> bool:
+    def _write_chunk(  # noqa: PLR0917 - the fields of a piece
+        self, name: str, data: memoryview, position: int, chunked: _Chunked, executable: bool, mtime_us: int
+    ) -> bool:
         """Write it to its place; tells whether its file is complete now."""
-        target = chunk.target
-        _check(data, chunk.hash, target.path)
-        if len(target.entry.content.segments) == 1:
-            _write_whole(target.path, data, target.entry)
-            return True
-        handle = os.open(target.path, _FLAGS)
+        handle = os.open(name, _FLAGS)
         try:
-            _write_all(handle, data, chunk.position)
+            _write_all(handle, data, position)
             with self._missing_lock:
-                target.missing -= 1
-                complete = target.missing == 0
+                chunked.missing -= 1
+                complete = chunked.missing == 0
             if complete:
-                _finish(handle, target.entry)
+                _finish(handle, executable, mtime_us)
             return complete
         finally:
             os.close(handle)
 
     def _make_parent(self, name: str) -> None:
-        parent = name.rpartition("/")[0]
+        parent = name[: name.rfind("/") + 1]
+        if parent == self._directory:
+            return
+        self._directory = parent
         if parent and parent not in self._directories:
             os.makedirs(parent, exist_ok=True)  # noqa: PTH103 - a string all along: a Path costs more than the write
             self._directories.add(parent)
@@ -138,6 +178,32 @@ class Materialisation:
         if self._progress is not None and (files or size_bytes):
             with self._progress_lock:
                 self._progress(files, size_bytes)
+
+
+def _growing(items: Iterator[Any]) -> Iterator[list[Any]]:
+    size = _FIRST_BATCH
+    while batch := list(islice(items, size)):
+        yield batch
+        size = min(2 * size, _LARGEST_BATCH)
+
+
+def _spans(pieces: list[_Piece]) -> Iterator[_Span]:
+    """Cover all pieces with reads, as `plan_spans` does."""
+    pieces.sort(key=_PLACE)
+    group: list[_Piece] = []
+    name, start, end = "", 0, 0
+    for piece in pieces:
+        offset = piece[1]
+        last = offset + piece[2]
+        if group and piece[0] == name and offset <= end + GAP_BYTES and max(end, last) - start <= SPAN_BYTES:
+            group.append(piece)
+            end = max(end, last)
+            continue
+        if group:
+            yield _Span(name, start, end, group)
+        group, name, start, end = [piece], piece[0], offset, last
+    if group:
+        yield _Span(name, start, end, group)
 
 
 def _settled(running: set[Future[None]], most: int) -> set[Future[None]]:
@@ -149,11 +215,13 @@ def _settled(running: set[Future[None]], most: int) -> set[Future[None]]:
     return running
 
 
-def _write_whole(name: str, data: bytes | memoryview, entry: Entry) -> None:
+def _write_whole(name: str, data: bytes | memoryview, executable: bool, mtime_us: int) -> None:
     handle = _open_new(name)
     try:
-        _write_all(handle, data, 0)
-        _finish(handle, entry)
+        written = os.write(handle, data)
+        if written != len(data):
+            _write_all(handle, memoryview(data)[written:], written)
+        _finish(handle, executable, mtime_us)
     finally:
         os.close(handle)
 
@@ -161,10 +229,10 @@ def _write_whole(name: str, data: bytes | memoryview, entry: Entry) -> None:
 def _open_new(name: str) -> int:
     """Open a new file in place of whatever was there (a link is replaced, not followed)."""
     try:
-        return os.open(name, _FLAGS | os.O_EXCL, 0o666)
+        return os.open(name, _NEW, 0o666)
     except FileExistsError:
         os.unlink(name)  # noqa: PTH108 - a string all along, as above
-        return os.open(name, _FLAGS | os.O_EXCL, 0o666)
+        return os.open(name, _NEW, 0o666)
 
 
 def _prepare(name: str, size_bytes: int) -> None:
@@ -175,19 +243,20 @@ def _prepare(name: str, size_bytes: int) -> None:
         os.close(handle)
 
 
-def _write_all(handle: int, data: bytes | memoryview, position: int) -> None:
-    left = memoryview(data)
+def _write_all(handle: int, data: memoryview, position: int) -> None:
+    left = data
     while left:
         written = os.pwrite(handle, left, position)
         left, position = left[written:], position + written
 
 
-def _finish(handle: int, entry: Entry) -> None:
-    if entry.executable:
+def _finish(handle: int, executable: bool, mtime_us: int) -> None:
+    if executable:
         mode = os.fstat(handle).st_mode
         os.fchmod(handle, mode | (mode & 0o444) >> 2)
-    if entry.mtime_us:
-        os.utime(handle, ns=(entry.mtime_us * 1000, entry.mtime_us * 1000))
+    if mtime_us:
+        mtime_ns = mtime_us * 1000
+        os.utime(handle, ns=(mtime_ns, mtime_ns))
 
 
 def _check(data: bytes | memoryview, expected: bytes, name: str) -> None:

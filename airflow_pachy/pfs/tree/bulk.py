@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FEW = 64
 _BATCH = 65_536
+NO_KEYS: Any = pa.array([], pa.string())
 
 
 def find_rows(nodes: NodeStore, root: NodeRef | None, keys: Any) -> Iterator[pa.Table]:
@@ -156,3 +157,15 @@ def _plain(column: Any) -> Any:
 def concat_rows(tables: Iterable[pa.Table]) -> pa.Table:
     """The tables as one; an empty one with the columns of a leaf for none."""
     return pa.concat_tables([LEAF.empty_table(), *tables])
+
+
+def gathered(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The tables joined to larger ones, which have at least so many rows; the last one may have fewer."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.num_rows for one in waiting) >= rows:
+            yield concat_rows(waiting)
+            waiting = []
+    if waiting:
+        yield concat_rows(waiting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,6 +49,31 @@ def entries_of(table: pa.Table) -> Iterator[Entry]:
         *columns, _segment_tuples(table["segments"]), strict=True
     ):
         yield Entry(path, Content(digest, size, segments, inline), executable, datum, mtime)
+
+
+class Singles(NamedTuple):
+    """Files of one segment, as lists of the same length."""
+
+    path: list[str]
+    hash: list[bytes]
+    object: list[str]
+    offset: list[int]
+    length: list[int]
+    executable: list[bool]
+    mtime_us: list[int]
+
+
+def single_segments(table: pa.Table) -> tuple[Singles, pa.Table]:
+    """The files of one segment among rows of a leaf, and the other rows."""
+    counts: Any = pc.list_value_length(table["segments"])
+    single: Any = counts.to_numpy(zero_copy_only=False) == 1
+    others = table[:0]
+    if not single.all():
+        table, others = table.filter(pa.array(single)), table.filter(pa.array(~single))
+    flat: Any = pc.list_flatten(table["segments"])
+    found = [table["path"], table["hash"], *(pc.struct_field(flat, place) for place in range(3))]
+    found += [table["executable"], table["mtime_us"]]
+    return Singles(*(column.to_pylist() for column in found)), others
 
 
 def _segment_array(segments: Sequence[Segment]) -> pa.Array[Any]:

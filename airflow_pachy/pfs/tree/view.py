@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from airflow_pachy.errors import PathNotFound
-from airflow_pachy.pfs.tree.bulk import RowChanges, concat_rows, find_rows, merge_tables
+from airflow_pachy.pfs.tree.bulk import NO_KEYS, RowChanges, concat_rows, find_rows, gathered, merge_tables
 from airflow_pachy.pfs.tree.conflicts import ConflictCheck
 from airflow_pachy.pfs.tree.diffing import TreeDiff, diff_tables, diff_trees
 from airflow_pachy.pfs.tree.found import Directory, File
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.tree.cache import NodeCache
     from airflow_pachy.pfs.tree.entries import Change, Entry
     from airflow_pachy.pfs.tree.refs import NodeRef
+
+_MERGED_ROWS = 250_000
 
 
 class Tree:
@@ -175,9 +177,10 @@ class Tree:
         check.finish(tree)
         return tree
 
-    def tables(self, *, after: str = "") -> Iterator[pa.Table]:
-        """All rows as columns (see `schema.LEAF`), a leaf at a time; `after` is exclusive."""
-        for part in walk(self._nodes, self.root, f"{after}\0" if after else FIRST_PATH, PAST_EVERY_KEY):
+    def tables(self, prefix: str = "", *, after: str = "") -> Iterator[pa.Table]:
+        """`entries` as columns (see `schema.LEAF`), a leaf at a time; `after` is exclusive."""
+        start = max(prefix or FIRST_PATH, f"{after}\0" if after else "")
+        for part in walk(self._nodes, self.root, start, prefix_end(prefix)):
             if isinstance(part, Slice):
                 yield part.leaf.table[part.start : part.end]
 
@@ -200,6 +203,16 @@ class Tree:
         tree = Tree(self._nodes.store, root, self._nodes.cache, layout=self._layout)
         if check is not None:
             check.finish(tree)
+        return tree
+
+    def put_rows(self, tables: Iterable[pa.Table]) -> Tree:
+        """`apply` for puts that come as rows of leaves, in path order from first to last and one to a path.
+
+        However many there are, no more than some hundred thousand are in memory. Raises as `merge` does.
+        """
+        tree = self
+        for table in gathered(tables, _MERGED_ROWS):
+            tree = tree.merge(NO_KEYS, table)
         return tree
 
     def nodes(self) -> Iterator[NodeRef]:

@@ -71,6 +71,16 @@ def test_large_files_keep_their_content_and_mode(pachy, images: Path, tmp_path: 
     assert (tmp_path / "copy.sh").stat().st_mode & 0o100
 
 
+def test_reading_all_files_is_asked_for_with_directories_only(pachy, images: Path) -> None:
+    folder = images / "all"
+    folder.mkdir()
+    (folder / "one").write_text("one")
+    assert pachy("put", "file", "images@master:/all", "-r", "-f", str(folder), "--read-all").code == 0
+    refused = pachy("put", "file", "images@master:/one", "-f", str(folder / "one"), "--read-all", fails=True)
+    assert refused.code == 2
+    assert "only with -r" in refused.err
+
+
 def test_put_without_sources_is_wrong_usage(pachy, images: Path) -> None:
     refused = pachy("put", "file", "images@master:/", fails=True)
     assert refused.code == 2
