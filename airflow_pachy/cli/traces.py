@@ -54,6 +54,7 @@ def _fields(trace: FileTrace) -> list[tuple[str, str]]:
         ("Author", trace.author or ""),
     ]
     if trace.result is not None:
-        fields.append(("Took", f"{trace.result.process_us / 1e6:.2f} s in {trace.result.tries} tries"))
+        tries = f"{trace.result.tries} {'try' if trace.result.tries == 1 else 'tries'}"
+        fields.append(("Took", f"{trace.result.process_us / 1e6:.2f} s in {tries}"))
         fields.append(("Size", human.size(trace.file.size_bytes)))
     return fields
