@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from airflow_pachy.errors import InvalidSpec
-from airflow_pachy.pipelines.sets import DatumSetSpec, cut_sets
+from airflow_pachy.pipelines.sets import DatumSetSpec, cut_sets, describe_sets
 
 
 def cut(sizes, parallelism=None, max_sets=1024, **spec):
@@ -72,3 +72,45 @@ def test_sets_cover_all_datums_within_the_limit(sizes, spec, parallelism, max_se
     assert sum(counts) == len(sizes)
     assert all(counts)
     assert len(counts) <= max_sets
+
+
+@pytest.mark.parametrize(
+    ("total", "spec", "parallelism", "said"),
+    [
+        (100, {}, None, "100 datums in 16 sets of up to 7"),
+        (100, {}, 4, "100 datums in 4 sets of up to 25"),
+        (100, {"number": 10}, 4, "100 datums in 10 sets of up to 10; 4 at a time"),
+        (100_000, {}, None, "100,000 datums in 50 sets of up to 2,000"),
+        (
+            100_000,
+            {"number": 10},
+            None,
+            "100,000 datums in 1,021 sets of up to 98: sets of 10 as asked for would be more than the 1,024 tasks that "
+            "may be mapped",
+        ),
+        (
+            100_000,
+            {"size_bytes": 1},
+            None,
+            "100,000 datums in 1,024 sets of up to 98, the most tasks that may be mapped ([core] max_map_length, 1,024)",
+        ),
+        (
+            3_000_000,
+            {},
+            None,
+            "3,000,000 datums in 1,024 sets of up to 2,930: smaller ones would be more than the 1,024 tasks that may "
+            "be mapped ([core] max_map_length)",
+        ),
+    ],
+)
+def test_what_was_made_of_the_datums_and_why_is_said(total, spec, parallelism, said):
+    counts = cut([1] * total, parallelism=parallelism, **spec)
+    assert describe_sets(counts, DatumSetSpec(**spec), parallelism=parallelism, max_sets=1024) == said
+
+
+def test_the_plan_says_it_in_the_log(bench, caplog):
+    bench.put(**{f"f{number}": b"x" for number in range(30)})
+    with caplog.at_level("INFO", logger="airflow_pachy.pipelines.set_plans"):
+        plan = bench.plan(spec={"datum_set_spec": {"number": 1}}, max_sets=8)
+    assert len(plan.sets) == 8
+    assert "30 datums in 8 sets of up to 4: sets of 1 as asked for would be more than the 8 tasks" in caplog.text
