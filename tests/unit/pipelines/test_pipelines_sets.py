@@ -85,22 +85,28 @@ def test_sets_cover_all_datums_within_the_limit(sizes, spec, parallelism, max_se
             100_000,
             {"number": 10},
             None,
-            "100,000 datums in 1,021 sets of up to 98: sets of 10 as asked for would be more than the 1,024 tasks "
-            + "that may be mapped",
+            (
+                "100,000 datums in 1,021 sets of up to 98: sets of 10 as asked for would be more than the 1,024 tasks "
+                "that may be mapped"
+            ),
         ),
         (
             100_000,
             {"size_bytes": 1},
             None,
-            "100,000 datums in 1,024 sets of up to 98, the most tasks that may be mapped "
-            + "([core] max_map_length, 1,024)",
+            (
+                "100,000 datums in 1,024 sets of up to 98, the most tasks that may be mapped "
+                "([core] max_map_length, 1,024)"
+            ),
         ),
         (
             3_000_000,
             {},
             None,
-            "3,000,000 datums in 1,024 sets of up to 2,930: smaller ones would be more than the 1,024 tasks that may "
-            + "be mapped ([core] max_map_length)",
+            (
+                "3,000,000 datums in 1,024 sets of up to 2,930: smaller ones would be more than the 1,024 tasks that may "
+                "be mapped ([core] max_map_length)"
+            ),
         ),
     ],
 )
