@@ -93,9 +93,9 @@ def _reads(task: Any) -> Iterator[Node]:
     from airflow_pachy.operators.files import PfsCopyOperator, PfsPutOperator
 
     if isinstance(task, PfsCopyOperator):
-        yield _branch(task.source)
+        yield _origin(task.source)
     elif isinstance(task, PfsBranchOperator):
-        yield _branch(task.head)
+        yield _origin(task.head)
     elif isinstance(task, PfsPutOperator) and task.url:
         yield Node("source", str(task.url))
     yield from _assets(task.inlets)
@@ -118,6 +118,15 @@ def _assets(assets: Any) -> Iterator[Node]:
         repo, _, path = place.rpartition("@")[2].partition("/")
         if scheme == "pfs" and repo:
             yield branch_node(repo, path.partition("/")[0])
+
+
+def _origin(address: Any) -> Node:
+    """The branch of an address, or the task that will say which it is."""
+    from airflow.sdk import XComArg
+
+    if isinstance(address, XComArg):
+        return next(Node("step", str(operator.task_id)) for operator, _ in address.iter_references())
+    return _branch(address)
 
 
 def _branch(address: str) -> Node:
