@@ -1,7 +1,7 @@
 """Datums as columns: what plans are made of, because a million datums as objects are gigabytes and minutes.
 
-A table of `DATUM` has a row per datum in listing order. Inputs of a kind that knows columns (`pfs`, and `union` of
-such) go from the tree's columns to the table's; all others are listed as objects, a few thousand at a time.
+A table of `DATUM` has a row per datum in listing order. Inputs of a kind that knows columns (`pfs`, `union`, `join` and
+`group` of such) go from the tree's columns to the table's; all others are listed as objects, a few thousand at a time.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from airflow_pachy.pfs.tree import Directory
 from airflow_pachy.pfs.tree.schema import HASH, single
 from airflow_pachy.pipelines.datums import ID_BYTES
 from airflow_pachy.pipelines.inputs import PfsInput, UnionInput
+from airflow_pachy.pipelines.inputs.fed import FedInput
+from airflow_pachy.pipelines.inputs.keyed import KeyedInput
+from airflow_pachy.pipelines.keyed_tables import has_columns, keyed_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_pachy.pipelines.datums import DatumIdentity
     from airflow_pachy.pipelines.inputs import Captures, DatumInput, Input, Sources
+    from airflow_pachy.pipelines.keyed_tables import Rows
 
 _BATCH = 8_192
 
@@ -67,6 +71,11 @@ def list_tables(node: Input, sources: Sources, identity: DatumIdentity, leaves: 
     elif type(node) is UnionInput:
         for member in node.members:
             yield from list_tables(member, sources, identity, leaves)
+    elif isinstance(node, KeyedInput) and has_columns(node):
+        for found in keyed_rows(node, sources, lambda leaf: leaves.number(_key_of(leaf, sources))):
+            yield _identified(found, identity, leaves)
+    elif isinstance(node, FedInput):
+        yield from list_tables(node.leaf, sources, identity, leaves)
     else:
         waiting = node.datums(sources)
         while rows := list(islice(waiting, _BATCH)):
@@ -95,8 +104,7 @@ def table_of(rows: Sequence[tuple[DatumInput, ...]], identity: DatumIdentity, le
 
 def _matches(node: PfsInput, sources: Sources, identity: DatumIdentity, leaves: Leaves) -> Iterator[pa.Table]:
     source = sources.by_leaf[node.source]
-    shared = (node.name, node.repo, node.branch, source.commit, node.lazy, node.empty_files, node.captures)
-    number = leaves.number(LeafKey(*shared))
+    number = leaves.number(_key_of(node, sources))
     name = node.name.encode()
     prefix = b"%s%d:%s" % (identity.prefix(), len(name), name)
     directories: list[tuple[DatumInput, ...]] = []
@@ -112,6 +120,27 @@ def _matches(node: PfsInput, sources: Sources, identity: DatumIdentity, leaves: 
             yield _files(found, prefix, number)
     if directories:
         yield table_of(directories, identity, leaves)
+
+
+def _key_of(leaf: PfsInput, sources: Sources) -> LeafKey:
+    commit = sources.by_leaf[leaf.source].commit
+    return LeafKey(leaf.name, leaf.repo, leaf.branch, commit, leaf.lazy, leaf.empty_files, leaf.captures)
+
+
+def _identified(rows: Rows, identity: DatumIdentity, leaves: Leaves) -> pa.Table:
+    prefix = identity.prefix()
+    encoded = [leaf.name.encode() for leaf in leaves.keys]
+    names = [b"%d:%s" % (len(name), name) for name in encoded]
+    columns: Any = [single(rows.files[field.name]) for field in INPUT]
+    numbers, raw, digests = columns[0].to_pylist(), columns[1].cast(pa.binary()).to_pylist(), columns[2].to_pylist()
+    # `identity_token`, spelled out as in `_files`.
+    tokens = [
+        b"%s%d:%s%s" % (names[number], len(path), path, digest)
+        for number, path, digest in zip(numbers, raw, digests, strict=True)
+    ]
+    bounds = rows.offsets.tolist()
+    ids = [_identify(prefix + b"".join(tokens[start:end])) for start, end in pairwise(bounds)]
+    return _table(ids, rows.offsets, pa.StructArray.from_arrays(columns, fields=list(INPUT)))
 
 
 def _files(rows: pa.Table, prefix: bytes, number: int) -> pa.Table:

@@ -20,7 +20,7 @@ from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pfs.tree import File
 from airflow_pachy.pipelines.datums_table import flatten, per_datum
 from airflow_pachy.pipelines.inputs import GroupInput
-from airflow_pachy.pipelines.inputs.keyed import key_filler
+from airflow_pachy.pipelines.inputs.keys import key_filler
 from airflow_pachy.pipelines.rows_table import bodies_of, fields_of
 
 if TYPE_CHECKING:

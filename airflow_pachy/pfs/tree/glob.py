@@ -95,6 +95,19 @@ class Glob:
 
         return _REFERENCE.sub(expand, template)
 
+    def with_group(self, number: int, text: str) -> Glob | None:
+        """The pattern with this text in place of its group `number`, counted from 1 as in `captures`.
+
+        None if there is no such group, or if it is inside another one.
+        """
+        parser = Parser(self.pattern)
+        parser.parse()
+        if not 1 <= number <= len(parser.groups) or parser.groups[number - 1].depth:
+            return None
+        group = parser.groups[number - 1]
+        escaped = re.sub(r"([^\w/])", r"\\\1", text)
+        return compile_glob(f"{self.pattern[: group.start]}{escaped}{self.pattern[group.end :]}")
+
 
 @functools.lru_cache(maxsize=1024)
 def compile_glob(pattern: str) -> Glob:

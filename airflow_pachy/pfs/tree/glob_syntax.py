@@ -39,12 +39,23 @@ class Choice:
 Part = Text | Wild | Choice
 
 
+@dataclass(slots=True)
+class Group:
+    """Where a group that captures stands in the pattern, and how many groups and braces it is inside of."""
+
+    start: int
+    end: int
+    depth: int
+
+
 class Parser:
-    """Recursive descent over one pattern."""
+    """Recursive descent over one pattern; `groups` are in the order of their opening parentheses."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self._at = 0
+        self._depth = 0
+        self.groups: list[Group] = []
 
     def parse(self) -> tuple[Part, ...]:
         """The whole pattern; raises `InvalidGlob`."""
@@ -60,17 +71,18 @@ class Parser:
         return tuple(parts)
 
     def _part(self, char: str) -> Part:
-        following = self._pattern[self._at + 1 : self._at + 2]
+        start = self._at
+        following = self._pattern[start + 1 : start + 2]
         if char in _PREFIXED and following == "(":
             self._at += 2
-            return self._choice(char, ")", "|")
+            return self._choice(start, char, ")", "|")
         if char == "*":
             return self._star()
         self._at += 1
         if char == "(":
-            return self._choice("@", ")", "|")
+            return self._choice(start, "@", ")", "|")
         if char == "{":
-            return self._choice("{", "}", ",")
+            return self._choice(start, "{", "}", ",")
         return self._character(char, following)
 
     def _character(self, char: str, following: str) -> Part:
@@ -91,8 +103,12 @@ class Parser:
         self._at += 2 if deep else 1
         return Wild(_DEEP, crosses=True) if deep else Wild("[^/]*")
 
-    def _choice(self, kind: str, close: str, separator: str) -> Choice:
+    def _choice(self, start: int, kind: str, close: str, separator: str) -> Choice:
         opened = self._at - 1
+        group = Group(start, opened, self._depth)
+        if kind != "{":
+            self.groups.append(group)
+        self._depth += 1
         options = [self._sequence(close + separator)]
         while self._pattern[self._at : self._at + 1] == separator:
             self._at += 1
@@ -102,6 +118,8 @@ class Parser:
                 f"the {self._pattern[opened]!r} at {opened} is never closed; escape it with \\ if meant as is"
             )
         self._at += 1
+        self._depth -= 1
+        group.end = self._at
         return Choice(kind, tuple(options))
 
     def _error(self, reason: str) -> InvalidGlob:

@@ -7,7 +7,7 @@ an id, because the id depends on the pipeline and the inputs do not.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import PlainSerializer, PlainValidator, ValidationError
@@ -53,6 +53,18 @@ class Input(SpecModel):
 
     def lists(self, sources: Sources, row: tuple[DatumInput, ...]) -> bool | None:  # noqa: ARG002 - for those who can
         """Whether the listing has a datum of this identity; None when that cannot be told without listing."""
+        return None
+
+    def rows_with_keys(
+        self,
+        sources: Sources,  # noqa: ARG002 - for those who can
+        keys: Collection[str],  # noqa: ARG002 - as above
+        template_name: str,  # noqa: ARG002 - as above
+    ) -> Mapping[str, Sequence[tuple[Order, tuple[DatumInput, ...]]]] | None:
+        """For a join or group around it: its datums by key, of those that have one of `keys`, each in listing order.
+
+        `template_name` is the field that has the key's template. None when that cannot be told without listing.
+        """
         return None
 
     @abstractmethod

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from airflow_pachy.pfs.client import Pfs
     from airflow_pachy.pipelines.inputs.pfs import PfsInput
-    from airflow_pachy.pipelines.inputs.sources import DatumInput, Sources
+    from airflow_pachy.pipelines.inputs.sources import DatumInput, InputChanges, Order, Sources
 
 
 class FedInput(Input):
@@ -46,6 +46,18 @@ class FedInput(Input):
     def datums(self, sources: Sources) -> Iterator[tuple[DatumInput, ...]]:
         """Those of its leaf."""
         return self.leaf.datums(sources)
+
+    def placed(self, sources: Sources) -> Iterator[tuple[Order, tuple[DatumInput, ...]]]:
+        """Those of its leaf."""
+        return self.leaf.placed(sources)
+
+    def changes(self, new: Sources, old: Sources, limit: int) -> InputChanges | None:
+        """Those of its leaf."""
+        return self.leaf.changes(new, old, limit)
+
+    def lists(self, sources: Sources, row: tuple[DatumInput, ...]) -> bool | None:
+        """Whether its leaf does."""
+        return self.leaf.lists(sources, row)
 
 
 def fed_inputs(node: Input) -> Iterator[FedInput]:

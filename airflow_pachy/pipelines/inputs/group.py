@@ -7,13 +7,15 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow_pachy.pipelines.inputs.base import input_kind
-from airflow_pachy.pipelines.inputs.keyed import KeyedInput, group_key
+from airflow_pachy.pipelines.inputs.keyed import KeyedInput
+from airflow_pachy.pipelines.inputs.keys import group_key
 from airflow_pachy.pipelines.inputs.spilling import sorted_by_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from airflow_pachy.pipelines.inputs.sources import DatumInput, Sources
+    from airflow_pachy.pipelines.inputs.keyed import Placed, Row
+    from airflow_pachy.pipelines.inputs.sources import Sources
 
 
 @input_kind("group")
@@ -36,8 +38,22 @@ class GroupInput(KeyedInput):
         """Each file is in one group of its key."""
         return False
 
-    def datums(self, sources: Sources) -> Iterator[tuple[DatumInput, ...]]:
+    def keys_of(self, row: Row) -> set[str]:
+        """Those of all its files."""
+        return set(map(group_key, row))
+
+    def placed(self, sources: Sources) -> Iterator[Placed]:
         """Groups in the order of keys, their files in the order of the members; one group at a time is in memory."""
         keyed = ((group_key(item), item) for member in self.members for row in member.datums(sources) for item in row)
-        for _key, items in groupby(sorted_by_key(keyed), itemgetter(0)):
-            yield tuple(item for _, item in items)
+        for key, items in groupby(sorted_by_key(keyed), itemgetter(0)):
+            yield key, tuple(item for _, item in items)
+
+    def datums_of_key(self, key: str, columns: Sequence[Sequence[Placed]]) -> Iterator[Placed]:
+        """One, if there are any files."""
+        items = tuple(item for column in columns for _order, row in column for item in row)
+        if items:
+            yield key, items
+
+    def count_of_key(self, columns: Sequence[Sequence[Placed]]) -> int:
+        """One, if there are any files."""
+        return int(any(columns))

@@ -1,20 +1,25 @@
-"""What joins and groups share: members whose files have a key, and names that differ."""
+"""What joins and groups share: members whose files have a key, names that differ, and changes told key by key."""
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from airflow_pachy.pfs.tree.glob import compile_glob
 from airflow_pachy.pipelines.inputs.combined import CombinedInput
+from airflow_pachy.pipelines.inputs.keys import key_filler
+from airflow_pachy.pipelines.inputs.sources import InputChanges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Collection, Iterator, Sequence
 
     from airflow_pachy.pipelines.inputs.pfs import PfsInput
-    from airflow_pachy.pipelines.inputs.sources import DatumInput
+    from airflow_pachy.pipelines.inputs.sources import DatumInput, Order, Sources
+
+    Row = tuple[DatumInput, ...]
+    Placed = tuple[Order, Row]
+
+# A key that so many files share is no small change.
+_MOST_OF_A_KEY = 100_000
 
 
 class KeyedInput(CombinedInput):
@@ -44,34 +49,67 @@ class KeyedInput(CombinedInput):
         """The key's template of a leaf."""
         return str(getattr(leaf, self.template_name))
 
+    @abstractmethod
+    def keys_of(self, row: Row) -> set[str]:
+        """The keys under which a member's row takes part."""
 
-def join_key(item: DatumInput) -> str:
-    """What a join matches this file by."""
-    return _captured(item, item.captures.join_on if item.captures else "")
+    @abstractmethod
+    def datums_of_key(self, key: str, columns: Sequence[Sequence[Placed]]) -> Iterator[Placed]:
+        """The datums of one key, for each member's rows of this key."""
+
+    @abstractmethod
+    def count_of_key(self, columns: Sequence[Sequence[Placed]]) -> int:
+        """How many that are."""
+
+    def datums(self, sources: Sources) -> Iterator[tuple[DatumInput, ...]]:
+        """The datums in the order of keys."""
+        return (row for _order, row in self.placed(sources))
+
+    def changes(self, new: Sources, old: Sources, limit: int) -> InputChanges | None:
+        """The datums of those keys that a changed file of any member has."""
+        if any(member.may_repeat for member in self.members):
+            return None
+        keys: set[str] = set()
+        for member in self.members:
+            change = member.changes(new, old, limit)
+            if change is None:
+                return None
+            rows = [*(row for _order, row in change.added), *change.removed]
+            keys.update(*map(self.keys_of, rows))
+        if len(keys) > limit:
+            return None
+        after, before = self._of_keys(new, keys, limit), self._of_keys(old, keys, limit)
+        if after is None or before is None:
+            return None
+        added = [placed for identity, placed in after.items() if identity not in before]
+        return InputChanges(added, [row for identity, (_order, row) in before.items() if identity not in after])
+
+    def lists(self, sources: Sources, row: tuple[DatumInput, ...]) -> bool | None:
+        """Whether the files of the row's key make this datum."""
+        leaf = next((leaf for leaf in self.leaves() if row and leaf.name == row[0].name), None)
+        if leaf is None:
+            return False
+        key = key_filler(leaf.glob, self.template(leaf))(row[0].path)
+        found = self._of_keys(sources, {key}, _MOST_OF_A_KEY)
+        return None if found is None else _identity(row) in found
+
+    def _of_keys(self, sources: Sources, keys: Collection[str], limit: int) -> dict[tuple[bytes, ...], Placed] | None:
+        """The datums of these keys by what they are; None if members cannot tell or there are more than `limit`."""
+        members = [member.rows_with_keys(sources, keys, self.template_name) for member in self.members]
+        found: dict[tuple[bytes, ...], Placed] = {}
+        count = 0
+        for key in sorted(keys):
+            columns = []
+            for rows in members:
+                if rows is None:
+                    return None
+                columns.append(rows.get(key, ()))
+            count += self.count_of_key(columns)
+            if count > limit:
+                return None
+            found.update((_identity(row), (order, row)) for order, row in self.datums_of_key(key, columns))
+        return found
 
 
-def group_key(item: DatumInput) -> str:
-    """What a group collects this file by."""
-    return _captured(item, item.captures.group_by if item.captures else "")
-
-
-def _captured(item: DatumInput, template: str) -> str:
-    assert item.captures is not None, f"input {item.name!r} came into a join or group without a template"
-    return key_filler(item.captures.glob, template)(item.path)
-
-
-@lru_cache(maxsize=256)
-def key_filler(pattern: str, template: str) -> Callable[[str], str]:
-    """What gives the key of a path. A path that the glob has listed is one that it matches."""
-    glob = compile_glob(pattern)
-    group = re.fullmatch(r"\$(\d+)", template)
-    if group is None or glob.is_root or group[1] == "0":
-        return lambda path: glob.capture(path, template) or ""
-    # Nearly every template is one group, and a join asks for millions of them.
-    fullmatch, number = glob.regex.fullmatch, int(group[1])
-
-    def fill(path: str) -> str:
-        found = fullmatch(path)
-        return (found[number] or "") if found is not None and number <= glob.regex.groups else ""
-
-    return fill
+def _identity(row: Row) -> tuple[bytes, ...]:
+    return tuple(item.token for item in row)

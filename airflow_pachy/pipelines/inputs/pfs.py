@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,6 +13,7 @@ from airflow_pachy.pfs.tree import File
 from airflow_pachy.pfs.tree.glob import compile_glob
 from airflow_pachy.pfs.triggers import Trigger
 from airflow_pachy.pipelines.inputs.base import Input, input_kind
+from airflow_pachy.pipelines.inputs.finding import find_by_key
 from airflow_pachy.pipelines.inputs.sources import Captures, DatumInput, InputChanges, identity_token
 
 if TYPE_CHECKING:
@@ -194,6 +195,16 @@ class PfsInput(Input):
                     matching.add(path)
                 path = path.rpartition("/")[0]
         return matching
+
+    def rows_with_keys(
+        self, sources: Sources, keys: Collection[str], template_name: str
+    ) -> dict[str, list[tuple[Order, tuple[DatumInput, ...]]]]:
+        """By key, what `find_by_key` finds."""
+        source = sources.by_leaf[self.source]
+        rows: dict[str, list[tuple[Order, tuple[DatumInput, ...]]]] = {}
+        for key, found in find_by_key(source.tree, self.glob, str(getattr(self, template_name)), keys):
+            rows.setdefault(key, []).append((_order(found), (self.datum_input(source, found),)))
+        return rows
 
     def lists(self, sources: Sources, row: tuple[DatumInput, ...]) -> bool:
         """Whether the path matches, is there, and has this content."""

@@ -32,8 +32,11 @@ INPUTS = {
     "cross of a union": {"cross": [{"union": [leaf(), leaf(glob="/x")]}, leaf("b")]},
     "union of crosses": {"union": [{"cross": [leaf(), leaf("b")]}, leaf("b", glob="/*/*")]},
     "cross of three": {"cross": [leaf(), leaf("b"), leaf("a", glob="/x", name="again")]},
+    "outer join": {"join": [leaf(glob="/(?)*", join_on="$1", outer_join=True), leaf("b", glob="/*(?)", join_on="$1")]},
+    "group": {"group": [leaf(glob="/(?)*", group_by="$1"), leaf("b", glob="/**(?)", group_by="$1")]},
 }
 CAN_TELL = {"files", "files of directories", "everything", "one path", "any depth", "union", "cross", "cross of three"}
+CAN_TELL |= {"outer join", "group"}
 
 paths = st.sampled_from(["x", "y", "z", "d/x", "d/y", "d/e/x", "x.1", "w"])
 commits = st.lists(

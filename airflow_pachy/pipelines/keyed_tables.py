@@ -1,0 +1,134 @@
+"""Joins and groups as columns: the files of all members sorted by key, and for each datum the places of its files.
+
+It gives what `JoinInput.datums` and `GroupInput.datums` give, in the same order, for members that are repos or unions
+of repos; a million datums as objects are too slow and too large. Sorting is stable, so files of one key stay in the
+order of the members and of their paths.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_pachy.pfs.tree import Directory
+from airflow_pachy.pfs.tree.schema import HASH, single
+from airflow_pachy.pipelines.inputs import GroupInput, JoinInput, PfsInput, UnionInput
+from airflow_pachy.pipelines.inputs.keys import key_filler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_pachy.pipelines.inputs import Input, Sources
+    from airflow_pachy.pipelines.inputs.keyed import KeyedInput
+
+_CHUNK = 65_536
+_COLUMNS: dict[str, Any] = {"leaf": pa.int32(), "path": pa.string(), "hash": HASH, "size": pa.int64()}
+_FILE = pa.schema(_COLUMNS)
+
+
+class Rows(NamedTuple):
+    """Some datums: `files` has the columns leaf, path, hash size; of datum n at `[offsets[n], offsets[n+1])`."""
+
+    files: pa.Table
+    offsets: Any
+
+
+def has_columns(node: Input) -> bool:
+    """Whether `keyed_rows` can list this input."""
+    return isinstance(node, (JoinInput, GroupInput)) and all(map(_is_plain, node.members))
+
+
+def _is_plain(member: Input) -> bool:
+    return type(member) is PfsInput or (type(member) is UnionInput and all(map(_is_plain, member.members)))
+
+
+def keyed_rows(node: KeyedInput, sources: Sources, number: Callable[[PfsInput], int]) -> Iterator[Rows]:
+    """The datums of a join or group, some at a time; `number` gives what is written for a leaf."""
+    files, keys, members = _sorted_files(node, sources, number)
+    if not files.num_rows:
+        return
+    same: Any = pc.equal(keys[1:], keys[:-1])
+    starts = np.concatenate([[0], np.flatnonzero(~same.to_numpy(zero_copy_only=False)) + 1])
+    if isinstance(node, JoinInput):
+        yield from _joined(files, starts, members, np.array(node.outer))
+    else:
+        yield from _grouped(files, np.append(starts, files.num_rows))
+
+
+def _sorted_files(node: KeyedInput, sources: Sources, number: Callable[[PfsInput], int]) -> tuple[pa.Table, Any, Any]:
+    """All files of all members by key, their keys, and the number of the member that each comes from."""
+    tables, keys, members = [_FILE.empty_table()], [pa.array([], pa.string())], [np.zeros(0, np.int32)]
+    for place, member in enumerate(node.members):
+        for leaf in member.leaves():
+            fill = key_filler(leaf.glob, node.template(leaf))
+            for files in _files(leaf, sources, number(leaf)):
+                tables.append(files)
+                paths: Any = files["path"].to_pylist()
+                keys.append(pa.array(list(map(fill, paths)), pa.string()))
+                members.append(np.full(files.num_rows, place, np.int32))
+    column = pa.concat_arrays(keys)
+    keys.clear()
+    order: Any = pc.sort_indices(column)
+    files = pa.concat_tables(tables)
+    tables.clear()
+    return files.take(order).combine_chunks(), column.take(order), np.concatenate(members)[order.to_numpy()]
+
+
+def _files(leaf: PfsInput, sources: Sources, number: int) -> Iterator[pa.Table]:
+    source = sources.by_leaf[leaf.source]
+    directories: list[Directory] = []
+
+    def waiting() -> Iterator[pa.Table]:
+        if directories:
+            items = [leaf.datum_input(source, found) for found in directories]
+            columns = [
+                [item.path for item in items],
+                [item.hash for item in items],
+                [item.size_bytes for item in items],
+            ]
+            directories.clear()
+            yield pa.table([[number] * len(items), *columns], schema=_FILE)
+
+    for found in source.tree.glob_tables(leaf.glob):
+        if isinstance(found, Directory):
+            directories.append(found)
+            continue
+        yield from waiting()
+        numbers: Any = np.full(found.num_rows, number, np.int32)
+        yield pa.table([numbers, *(single(found[name]) for name in ("path", "hash", "size"))], schema=_FILE)
+    yield from waiting()
+
+
+def _grouped(files: pa.Table, bounds: Any) -> Iterator[Rows]:
+    """A datum for each run of files with one key."""
+    cuts = np.searchsorted(bounds, np.arange(0, bounds[-1], _CHUNK))
+    for first, last in pairwise(np.unique([*cuts, len(bounds) - 1]).tolist()):
+        offsets = bounds[first : last + 1]
+        yield Rows(files[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+
+def _joined(files: pa.Table, starts: Any, members: Any, outer: Any) -> Iterator[Rows]:
+    """Every combination of one file of each member, the first member varying fastest."""
+    count = len(outer)
+    # By key and member: how many files, and where the first of them is.
+    cells = np.searchsorted(starts, np.arange(len(members)), side="right") - 1
+    sizes = np.bincount(cells * count + members, minlength=len(starts) * count).reshape(len(starts), count)
+    first = starts[:, None] + np.cumsum(sizes, axis=1) - sizes
+    complete: Any = (sizes > 0).all(axis=1)
+    taking_part = (sizes > 0) & (complete[:, None] | outer[None, :])
+    factors = np.where(taking_part, sizes, 1)
+    products = np.where(taking_part.any(axis=1), factors.prod(axis=1), 0)
+    strides = np.cumprod(factors, axis=1) // factors
+    ends = np.cumsum(products)
+    for begin in range(0, int(ends[-1]), _CHUNK):
+        numbers = np.arange(begin, min(begin + _CHUNK, int(ends[-1])))
+        key = np.searchsorted(ends, numbers, side="right")
+        within = numbers - (ends[key] - products[key])
+        places = first[key] + within[:, None] // strides[key] % factors[key]
+        chosen = taking_part[key]
+        offsets = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))])
+        yield Rows(files.take(pa.array(places[chosen])), offsets)
