@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import InvalidSpec
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
+from airflow_pachy.pfs.address import DEFAULT_BRANCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +35,7 @@ def load_pipelines(
     *,
     template_arguments: Mapping[str, str] | None = None,
     defaults: Iterable[Mapping[str, Any]] = (),
+    branch: str | None = None,
     check_repos: bool = False,
     **arguments: Any,
 ) -> dict[str, DAG]:
@@ -41,19 +43,25 @@ def load_pipelines(
 
     Without a folder: of all pipelines that were made with `pachy create pipeline`, which are read from the metadata
     database whenever Airflow parses the file. `template_arguments` are those of Jsonnet files, `defaults` fields for
-    what specs do not say, `arguments` those of `pipeline_dag`. `check_repos` looks for the repos that are read, at the
-    price of a query at every parse. Raises `FileNotFoundError`, and `InvalidSpec` with everything that is wrong in the
-    folder, by file and line: Airflow shows it as an import error.
+    what specs do not say, `arguments` those of `pipeline_dag`. With `branch` the folder is an environment of its own:
+    the pipelines write that branch of their repos, and read it where they read each other. `check_repos` looks for the
+    repos that are read, at the price of a query at every parse. Raises `FileNotFoundError`, and `InvalidSpec` with
+    everything that is wrong in the folder, by file and line: Airflow shows it as an import error.
     """
     conn_id = str(arguments.get("pfs_conn_id", DEFAULT_CONNECTION))
     if folder is None:
         return {spec.name: pipeline_dag(spec, **arguments) for spec in _created(conn_id)}
-    from airflow_pachy.pipelines.folders import read_folder
-
-    placed = read_folder(folder, template_arguments, defaults)
+    placed = _read_folder(folder, branch, template_arguments, defaults)
     if check_repos:
         _check_repos(placed, conn_id)
     return {one.spec.name: pipeline_dag(one.spec, **arguments) for one in placed}
+
+
+def _read_folder(folder: str | Path, branch: str | None, *how: Any) -> list[PlacedPipeline]:
+    from airflow_pachy.pipelines.folders import on_branch, read_folder
+
+    placed = read_folder(folder, *how)
+    return placed if branch in (None, DEFAULT_BRANCH) else on_branch(placed, str(branch))
 
 
 def _check_repos(placed: list[PlacedPipeline], pfs_conn_id: str) -> None:
@@ -102,6 +110,7 @@ def pipelines_dag(
     pipelines: str | Path | Iterable[PipelineSpec],
     *,
     dag_id: str,
+    branch: str | None = None,
     pfs_conn_id: str = DEFAULT_CONNECTION,
     stage: Mapping[str, Any] | None = None,
     git_conn_id: str | None = None,
@@ -111,11 +120,15 @@ def pipelines_dag(
     """One DAG with a stage for each pipeline of a folder, file or list, in the order of their data.
 
     One run takes one commit through all of them, which saves the seconds that Airflow needs between two DAGs.
-    Arguments are those of `pipeline_dag`. Raises `InvalidSpec`, also for pipelines that read each other in a circle.
+    `branch` is for folders, as in `load_pipelines`; other arguments are those of `pipeline_dag`. Raises `InvalidSpec`,
+    also for pipelines that read each other in a circle.
     """
-    from airflow_pachy.pipelines.folders import read_folder
-
-    specs = [one.spec for one in read_folder(pipelines)] if isinstance(pipelines, str | Path) else list(pipelines)
+    if isinstance(pipelines, str | Path):
+        specs = [one.spec for one in _read_folder(pipelines, branch)]
+    elif branch is not None:
+        raise InvalidSpec(f"DAG {dag_id!r}: branch is for a folder of specs; give the pipelines' own output_branch")
+    else:
+        specs = list(pipelines)
     if not specs:
         raise InvalidSpec(f"DAG {dag_id!r} has no pipelines")
     return _dag(

@@ -6,18 +6,20 @@ is to be mended, and not the first alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import InvalidSpec
+from airflow_pachy.pfs.address import DEFAULT_BRANCH
 from airflow_pachy.pipelines.inputs.fed import fed_inputs
 from airflow_pachy.pipelines.reading.sources import SUFFIXES, read_documents
 from airflow_pachy.pipelines.spec import PipelineSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from airflow_pachy.pipelines.reading.document import Document
 
@@ -91,6 +93,42 @@ def in_order(pipelines: Iterable[PlacedPipeline]) -> list[PlacedPipeline]:
             f"{by_name[error.args[1][0]].where}: pipelines read each other in a circle: {names}. "
             "An arrow points to the reader; none of them could begin"
         ) from error
+
+
+def on_branch(pipelines: Iterable[PlacedPipeline], branch: str) -> list[PlacedPipeline]:
+    """The same pipelines beside themselves: an environment of its own, such as `staging`, on one set of repos.
+
+    Each writes `branch` of its repo instead of master, and reads `branch` of repos that others of them write; other
+    data it reads as before. Its name, and that of its DAG, gets `-<branch>`. Branches that specs name stay as they are.
+    """
+    placed = list(pipelines)
+    written = {one.spec.output_repo for one in placed if one.spec.output_branch == DEFAULT_BRANCH}
+    return [PlacedPipeline(_moved(one.spec, branch, written), one.where) for one in placed]
+
+
+def _moved(spec: PipelineSpec, branch: str, written: set[str]) -> PipelineSpec:
+    document = spec.to_spec()
+    document["pipeline"] = {**document["pipeline"], "name": f"{spec.name}-{branch}"}
+    document["output_repo"] = spec.output_repo
+    if spec.output_branch == DEFAULT_BRANCH:
+        document["output_branch"] = branch
+    document["input"] = _moved_input(document["input"], spec.name, branch, written)
+    return PipelineSpec.from_dict(document, origin=f"pipeline {spec.name!r} on branch {branch!r}")
+
+
+def _moved_input(value: Any, pipeline: str, branch: str, written: set[str]) -> Any:
+    if isinstance(value, list):
+        return [_moved_input(one, pipeline, branch, written) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    result = {name: _moved_input(one, pipeline, branch, written) for name, one in value.items()}
+    leaf = result.get("pfs")
+    if isinstance(leaf, dict) and leaf.get("repo") in written and leaf.get("branch", DEFAULT_BRANCH) == DEFAULT_BRANCH:
+        leaf["branch"] = branch
+    cron = result.get("cron")
+    if isinstance(cron, dict) and cron.get("repo") == f"{pipeline}_{cron.get('name')}":
+        del cron["repo"]  # ticks of its own, in the repo that is named after it
+    return result
 
 
 def needs(specs: Iterable[PipelineSpec]) -> dict[str, set[str]]:

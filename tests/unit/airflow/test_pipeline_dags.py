@@ -124,6 +124,19 @@ def test_a_pipeline_defined_twice_is_refused(tmp_path):
         load_pipelines(tmp_path)
 
 
+def test_a_folder_on_a_branch_stands_beside_itself(tmp_path):
+    for document in (EDGES, MONTAGE):
+        (tmp_path / f"{document['pipeline']['name']}.json").write_text(json.dumps(document))
+    dags = load_pipelines(tmp_path, branch="staging")
+    assert sorted(dags) == ["edges-staging", "montage-staging"]
+    assert dags["edges-staging"].get_task("edges-staging.plan").output_branch == "edges@staging"
+    assert sorted(load_pipelines(tmp_path, branch="master")) == ["edges", "montage"]
+    one = pipelines_dag(tmp_path, dag_id="all", branch="staging")
+    assert one.get_task("montage-staging.plan").upstream_task_ids == {"edges-staging.assemble"}
+    with pytest.raises(InvalidSpec, match="for a folder"):
+        pipelines_dag([PipelineSpec.from_dict(EDGES)], dag_id="all", branch="staging")
+
+
 def test_repos_are_looked_for_where_that_is_asked(tmp_path, monkeypatch):
     monkeypatch.setenv("PACHY_STORAGE", (tmp_path / "objects").as_uri())
     monkeypatch.setenv("PACHY_METADATA", f"sqlite:///{tmp_path}/pachy.db")

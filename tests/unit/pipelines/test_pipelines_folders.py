@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_pachy.errors import InvalidSpec
-from airflow_pachy.pipelines.folders import read_folder, unknown_repos
+from airflow_pachy.pipelines.folders import branches_read, on_branch, read_folder, unknown_repos
 
 
 def spec(name, *reads, **more):
@@ -84,6 +84,32 @@ def test_repos_that_nobody_makes(folder):
     (said,) = unknown_repos(read_folder(path), {"images", "labels"})
     assert said.startswith(f"{path}/a.json:1: pipeline 'edges' reads the repo 'lables', which does not exist")
     assert "pachy create repo lables" in said
+
+
+def test_an_environment_is_a_branch_of_the_same_repos(folder):
+    tick = {"cron": {"name": "t", "spec": "@daily"}}
+    path = folder(
+        a=spec("edges"),
+        b=spec("montage", "images", "edges", output_repo="art"),
+        c=spec("fixed", "art", output_branch="trial"),
+        d={
+            "pipeline": {"name": "daily"},
+            "input": {"cross": [tick, spec("x", "edges")["input"]]},
+            "transform": {"cmd": ["x"]},
+        },
+    )
+    found = {one.spec.name: one.spec for one in on_branch(read_folder(path), "staging")}
+    assert sorted(found) == ["daily-staging", "edges-staging", "fixed-staging", "montage-staging"]
+    assert {spec.output for spec in found.values()} == {
+        "edges@staging",
+        "art@staging",
+        "fixed@trial",
+        "daily@staging",
+    }
+    assert branches_read(found["montage-staging"]) == {"images@master", "edges@staging"}
+    assert branches_read(found["fixed-staging"]) == {"art@staging"}
+    assert branches_read(found["daily-staging"]) == {"daily-staging_t@master", "edges@staging"}
+    assert [leaf.name for leaf in found["montage-staging"].input.leaves()] == ["images", "edges"]
 
 
 def test_a_folder_that_is_not_there(tmp_path):
