@@ -9,7 +9,7 @@ is joined by nothing but the branches that they read and write.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import DAG
 
+    from airflow_pachy.operators.standing import StandingOperator
     from airflow_pachy.pipelines import PipelineSpec
     from airflow_pachy.pipelines.folders import PlacedPipeline
 
@@ -102,6 +103,8 @@ def pipeline_dag(
     """
     pipeline = _single(spec)
     options = {"dag_id": dag_id or pipeline.name, "description": pipeline.description or None, **dag_arguments}
+    if pipeline.spout is not None:
+        return _spout_dag(pipeline, pfs_conn_id, stage or {}, **options)
     arguments = {"new_only": True, **(stage or {})}
     return _dag([pipeline], pfs_conn_id, arguments, git_conn_id=git_conn_id, git_poll=git_poll, **options)
 
@@ -131,6 +134,12 @@ def pipelines_dag(
         specs = list(pipelines)
     if not specs:
         raise InvalidSpec(f"DAG {dag_id!r} has no pipelines")
+    spouts = [spec.name for spec in specs if spec.spout is not None]
+    if spouts:
+        raise InvalidSpec(
+            f"DAG {dag_id!r}: {', '.join(spouts)} is a spout, which never ends and so needs a DAG of its own: use "
+            "load_pipelines, or pipeline_dag for it"
+        )
     return _dag(
         specs, pfs_conn_id, stage or {}, git_conn_id=git_conn_id, git_poll=git_poll, dag_id=dag_id, **dag_arguments
     )
@@ -187,15 +196,9 @@ def _stage(spec: PipelineSpec, pfs_conn_id: str, given: Mapping[str, Any], fed: 
 
 def _service(spec: PipelineSpec, pfs_conn_id: str, given: Mapping[str, Any]) -> Any:
     """A service has no datums, so what is given for those says nothing to it."""
-    from inspect import signature
-
     from airflow_pachy.operators import PfsServiceOperator
 
-    known = signature(PfsServiceOperator.__init__).parameters
-    arguments = {**stage_arguments(spec), "pfs_conn_id": pfs_conn_id, **given}
-    return PfsServiceOperator(
-        task_id=spec.name, **{name: value for name, value in arguments.items() if name in known and name != "kwargs"}
-    )
+    return _standing(PfsServiceOperator, spec, pfs_conn_id, given)
 
 
 def _params() -> dict[str, Any]:
@@ -217,6 +220,39 @@ def _params() -> dict[str, Any]:
             description="Also those that were processed before.",
         ),
     }
+
+
+def _standing(
+    operator: type[StandingOperator], spec: PipelineSpec, pfs_conn_id: str, given: Mapping[str, Any], **own: Any
+) -> Any:
+    """What stands has no datums, so what is given for those says nothing to it."""
+    from inspect import signature
+
+    known = {name for cls in operator.__mro__[:2] for name in signature(vars(cls)["__init__"]).parameters}
+    arguments = {**stage_arguments(spec), "pfs_conn_id": pfs_conn_id, **given, **own}
+    ours = {name: value for name, value in arguments.items() if name in known and name not in {"self", "kwargs"}}
+    return operator(task_id=spec.name, **ours)
+
+
+def _spout_dag(spec: PipelineSpec, pfs_conn_id: str, given: Mapping[str, Any], dag_id: str, **options: Any) -> DAG:
+    """One run looks after the spout for a while, and the next begins when it ends."""
+    from airflow.sdk import DAG
+
+    from airflow_pachy.operators import PfsSpoutOperator
+
+    assert spec.spout is not None
+    defaults = {
+        "schedule": "@continuous",
+        # Airflow wants one; runs begin now.
+        "start_date": datetime(2024, 1, 1, tzinfo=UTC),
+        "catchup": False,
+        "max_active_runs": 1,
+        "tags": ["pachy", "spout"],
+    }
+    body = spec.spout.model_dump(mode="json", exclude_defaults=True)
+    with DAG(dag_id, **{**defaults, **options}) as dag:
+        _standing(PfsSpoutOperator, spec, pfs_conn_id, given, **body)
+    return dag
 
 
 def _feed(spec: PipelineSpec, pfs_conn_id: str, git_conn_id: str | None) -> Any:

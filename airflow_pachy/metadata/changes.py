@@ -27,6 +27,7 @@ from airflow_pachy.metadata.models import (
     Pipeline,
     PipelineVersion,
     Repo,
+    SpoutPosition,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ KINDS: dict[str, RecordKind] = {
         frozenset({"head", "ordinal", "open_commit"}),
     ),
     "moves": RecordKind(HeadMove, ("repo", "branch", "ordinal")),
-    "pipelines": RecordKind(Pipeline, ("name",), ((PipelineVersion, ("name",)),)),
+    "pipelines": RecordKind(Pipeline, ("name",), ((PipelineVersion, ("name",)), (SpoutPosition, ("pipeline",)))),
     "jobs": RecordKind(Job, ("id",), ((JobInput, ("job",)), (DatumSet, ("job",))), frozenset({"heartbeat"})),
     "egress": RecordKind(Egress, ("id",)),
 }

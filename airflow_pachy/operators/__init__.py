@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow_pachy.operators.files import PfsCopyOperator, PfsPutOperator
     from airflow_pachy.operators.gc import PfsGcOperator
     from airflow_pachy.operators.service import PfsServiceOperator
+    from airflow_pachy.operators.spout import PfsSpoutOperator
 
 _HOMES = {
     "DatumMapOperator": "datum_map",
@@ -24,6 +25,7 @@ _HOMES = {
     "PfsGcOperator": "gc",
     "PfsPutOperator": "files",
     "PfsServiceOperator": "service",
+    "PfsSpoutOperator": "spout",
 }
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "PfsGcOperator",
     "PfsPutOperator",
     "PfsServiceOperator",
+    "PfsSpoutOperator",
 ]
 
 __getattr__, __dir__ = exports(__name__, _HOMES)

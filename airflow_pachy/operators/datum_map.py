@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _REFUSED = {
     "service": "use PfsServiceOperator",
-    "spout": "let a task of a scheduled DAG put the files",
+    "spout": "use PfsSpoutOperator",
     "do_xcom_push": "what a stage publishes is a commit; its XCom is that of assemble",
     "task_group": "create the operator inside `with TaskGroup(...)`",
 }

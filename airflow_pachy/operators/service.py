@@ -10,22 +10,17 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from airflow_pachy.errors import BranchNotFound, CommitNotFound, InvalidSpec, PipelineStopped
 from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException, AirflowSkipException
-from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
 from airflow_pachy.operators.chaining import commits_by_hand
-from airflow_pachy.operators.datum_set import check_pod_arguments, user_numbers
 from airflow_pachy.operators.failures import short_errors
-from airflow_pachy.operators.stage import TEMPLATED, build_spec, check_arguments
+from airflow_pachy.operators.standing import StandingOperator, take_down
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from airflow.sdk import Context
 
-    from airflow_pachy.hooks.settings import PachySettings
     from airflow_pachy.operators.standing_pod import StandingPod
     from airflow_pachy.pfs import Pfs
     from airflow_pachy.pipelines import PipelineSpec
@@ -35,7 +30,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 2.0
 
 
-class PfsServiceOperator(BaseOperator):
+class PfsServiceOperator(StandingOperator):
     """Serve the newest commits of `input` with a long-running process; XCom: where it answers, and which commits.
 
     The process sees the files under `/pfs/<input>` and listens on a port. It is restarted when it ends, and replaced
@@ -53,15 +48,14 @@ class PfsServiceOperator(BaseOperator):
     :param container_resources: as of `DatumMapOperator`.
     :param user: as of `DatumMapOperator`.
     :param working_dir: where the program starts; default: the image's.
-    :param pipeline: its name, by which `pachy stop pipeline` knows it; default: the task's.
+    :param pipeline: its name, by which `pachy stop pipeline` knows it; default: that of `output`, else the task's.
     :param ready_timeout: how long a new pod may take to become ready, downloads included.
     :param pod: any further argument of `KubernetesPodOperator`, such as `{"node_selector": {...}}`.
 
     Raises `InvalidSpec` while the DAG is parsed.
     """
 
-    template_fields: Sequence[str] = (*TEMPLATED, "kubernetes_conn_id")
-    ui_color = "#e6f4ea"
+    workload = "service"
 
     def __init__(
         self,
@@ -69,51 +63,18 @@ class PfsServiceOperator(BaseOperator):
         input: Mapping[str, Any],  # noqa: A002 - the field's own name
         service: Mapping[str, Any],
         image: str,
-        cmds: Sequence[str] = (),
-        arguments: Sequence[str] = (),
-        stdin: Sequence[str] = (),
-        env_vars: Mapping[str, str] | None = None,
-        secrets: Sequence[Any] = (),
-        container_resources: Any = None,
-        user: str | int | None = None,
-        working_dir: str | None = None,
-        pipeline: str | None = None,
-        output: str | None = None,
-        code_version: str | None = None,
         ready_timeout: timedelta = timedelta(hours=1),
-        pfs_conn_id: str = DEFAULT_CONNECTION,
-        kubernetes_conn_id: str | None = None,
         deferrable: bool = True,
-        pod: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        origin = f"{type(self).__name__} {self.task_id!r}"
-        check_pod_arguments(origin, pod or {})
-        if user is not None:
-            user_numbers(str(user))
-        self.pipeline = pipeline or self.task_id.rpartition(".")[2]
-        self.input = dict(input)
-        self.output_branch = output or f"{self.pipeline}@master"
-        self.image = image
-        self.cmds = list(cmds)
-        self.arguments = list(arguments)
-        self.stdin = list(stdin)
-        self.env_vars = dict(env_vars or {})
-        self.code_version = code_version
-        self.service = dict(service)
-        self.secrets: Sequence[Any] = list(secrets)
-        self.container_resources = container_resources
-        self.user = None if user is None else str(user)
-        self.working_dir = working_dir
+        if not service.get("internal_port"):
+            raise InvalidSpec(
+                f"PfsServiceOperator {kwargs.get('task_id')!r}: service needs internal_port, the port that the process "
+                "listens on"
+            )
+        super().__init__(body=service, input=input, image=image, **kwargs)
         self.ready_timeout = ready_timeout
-        self.pfs_conn_id = pfs_conn_id
-        self.kubernetes_conn_id = kubernetes_conn_id
         self.deferrable = deferrable
-        self.pod: Mapping[str, Any] = dict(pod or {})
-        if not self.service.get("internal_port"):
-            raise InvalidSpec(f"{origin}: service needs internal_port, the port that the process listens on")
-        check_arguments(self._arguments(), self._options(), origin=origin)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Put it into the cluster, and wait until it is ready."""
@@ -121,10 +82,9 @@ class PfsServiceOperator(BaseOperator):
         from airflow_pachy.pipelines.standing import plan_service
 
         hook = PfsHook(self.pfs_conn_id)
-        require_cluster(hook.settings, "a service")
+        pod = self.standing_pod(hook.settings)
         with short_errors(), hook.get_conn() as pfs:
-            spec = build_spec(self._arguments(), self._options(), origin=f"task {self.task_id!r}")
-            pod = self._standing_pod(hook.settings)
+            spec = self.spec()
             try:
                 plan = plan_service(pfs, spec, commits=commits_by_hand(context))
             except PipelineStopped as stopped:
@@ -139,17 +99,6 @@ class PfsServiceOperator(BaseOperator):
         """Go on after the trigger has fired."""
         return self._conclude(event["status"], event["message"], event["state"])
 
-    def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in TEMPLATED}
-
-    def _options(self) -> dict[str, Any]:
-        return {"service": self.service, "working_dir": self.working_dir}
-
-    def _standing_pod(self, settings: PachySettings) -> StandingPod:
-        from airflow_pachy.operators.standing_pod import StandingPod
-
-        return StandingPod.of_task(self, settings)
-
     def _put(self, pfs: Pfs, spec: PipelineSpec, plan: ServicePlan, pod: StandingPod) -> dict[str, Any]:
         """Replace what stands; returns what the task returns."""
         from airflow_pachy.pipelines.standing import ROLLING, SERVICE, StandingInfo, begin_rollout
@@ -163,7 +112,7 @@ class PfsServiceOperator(BaseOperator):
             kind=SERVICE,
             name=standing.name,
             namespace=namespace,
-            kubernetes_conn_id=self.kubernetes_conn_id or pod.settings.kubernetes_conn_id,
+            kubernetes_conn_id=self.conn_id_to_record(pod.settings),
             version=plan.version,
             commits=plan.commits,
             state=ROLLING,
@@ -230,26 +179,6 @@ class PfsServiceOperator(BaseOperator):
                     "did, goes on serving"
                 )
         raise AirflowException(f"Deployment {where['name']} in namespace {where['namespace']}: {message}")
-
-
-def require_cluster(settings: PachySettings, what: str) -> None:
-    """Raise `AirflowFailException` where pods cannot reach the data."""
-    if not settings.is_s3:
-        raise AirflowFailException(
-            f"{what} runs in Kubernetes only, since it outlives its task, and needs storage that pods can reach, an "
-            f"s3:// URL; it is {settings.effective_storage or 'the embedded directory'}. On a laptop, get the files "
-            "with `pachy get file -r` and start the program by hand"
-        )
-
-
-def take_down(pfs: Pfs, pipeline: str, pod: StandingPod) -> None:
-    """Take away what stands for a stopped pipeline, whoever stopped it and could not reach the cluster."""
-    from airflow_pachy.pipelines.standing import find_standing
-    from airflow_pachy.pods.apply import remove_standing
-
-    info = find_standing(pfs, pipeline)
-    if info is not None:
-        remove_standing(pfs, info, pod.client.api_client)
 
 
 def service_request(pfs: Pfs, spec: PipelineSpec, plan: ServicePlan, *, ready_seconds: int) -> StandingRequest:

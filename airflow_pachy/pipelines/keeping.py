@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import or_, select
 
 from airflow_pachy.errors import Corrupt
-from airflow_pachy.metadata.models import DatumSet, Job, Pipeline, Standing
+from airflow_pachy.metadata.models import DatumSet, Job, Pipeline, SpoutPosition, Standing
 from airflow_pachy.pfs.rows import pages
 from airflow_pachy.pfs.upkeep.ledger import State
 from airflow_pachy.pfs.upkeep.marking import Marker, Reading
 from airflow_pachy.pipelines.expiring import expire_jobs
+from airflow_pachy.pipelines.spouts import kept_batches, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,7 @@ class PipelineKeeper:
                 marker.trees([text], rows)
                 self._mark_records(marker, named)
             marker.objects(_records_of_jobs(root), _records(marker))
+            marker.objects(_batches_of_spouts(root, cutoff), _records(marker))
 
     def _mark_records(self, marker: Marker, named: set[str]) -> None:
         marker.objects(sorted(named), _records(marker))
@@ -100,6 +102,19 @@ def _served_trees(root: Root) -> Iterator[str]:
     """What services serve: a pod that moves to another node stages it again, whatever became of the commit."""
     query = select(Standing.pipeline, Standing.trees)
     return (text for row in pages(root, query, (Standing.pipeline,)) for text in row.trees)
+
+
+def _batches_of_spouts(root: Root, cutoff: datetime) -> Iterator[str]:
+    """What spouts have left and nobody has committed, and the markers with which they go on."""
+    positions: dict[str, dict[str, int]] = {}
+    columns = (SpoutPosition.pipeline, SpoutPosition.life)
+    for row in pages(root, select(*columns, SpoutPosition.sequence, SpoutPosition.updated), columns):
+        # What was committed lately may have been so after the trees were read.
+        done = 0 if row.updated > cutoff else row.sequence
+        positions.setdefault(row.pipeline, {})[row.life] = done
+    for row in pages(root, select(Pipeline.name, Pipeline.salt, Pipeline.spec), (Pipeline.name,)):
+        if "spout" in row.spec:
+            yield from kept_batches(root.store, stream_of(row.name, row.salt), positions.get(row.name, {}))
 
 
 def _plans(root: Root, cutoff: datetime) -> Iterator[str]:

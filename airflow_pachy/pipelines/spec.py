@@ -188,6 +188,8 @@ class PipelineSpec(SpecModel):
             self._check_incremental()
         if self.service is not None and self.egress is not None:
             raise ValueError("a service makes no commits that egress could copy; drop one of them")
+        if self.spout is not None and self.egress is not None:
+            raise ValueError("a spout's commits are not copied by itself; give egress to a pipeline that reads it")
 
     def _check_incremental(self) -> None:
         if self.spout is not None or self.service is not None:

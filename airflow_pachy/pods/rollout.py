@@ -46,7 +46,7 @@ def look_at_rollout(deployment: k8s.V1Deployment | None, pods: Sequence[k8s.V1Po
         return Rollout(Progress.ROLLING, "Kubernetes has not looked at it yet")
     updated, replicas = status.updated_replicas or 0, status.replicas or 0
     if updated >= wanted and replicas <= updated and (status.available_replicas or 0) >= updated:
-        return Rollout(Progress.READY)
+        return Rollout(Progress.READY, _restarts(pods))
     kind, message = look_at_pods(pods)
     if kind is VerdictKind.MISCONFIGURED:
         return Rollout(Progress.FAILED, message)
@@ -70,18 +70,31 @@ def look_at_pods(pods: Sequence[k8s.V1Pod]) -> tuple[VerdictKind, str]:
     if stuck is not None:
         return stuck[0], f"pod {pod.metadata.name}: {stuck[1]}"
     for name, status in statuses.items():
-        count = status.restart_count or 0
-        ended = status.last_state.terminated if status.last_state is not None else None
-        if ended is None or (status.ready and count < CRASHES):
-            continue
-        what = "the user's process" if name == BASE else f"container {name}"
-        why = f" ({ended.reason})" if ended.reason not in (None, "Error", "Completed") else ""
-        said = f": {ended.message.strip()}" if ended.message else ""
-        times = "once" if count == 1 else f"{count} times"
-        text = f"pod {pod.metadata.name}: {what} has ended {times}, the last time with {ended.exit_code}{why}{said}"
-        failing = count >= CRASHES and not status.ready
-        return (VerdictKind.MISCONFIGURED if failing else VerdictKind.RUNNING), text
+        text = _ending(name, status)
+        if text and not status.ready:
+            failing = (status.restart_count or 0) >= CRASHES
+            return (VerdictKind.MISCONFIGURED if failing else VerdictKind.RUNNING), f"pod {pod.metadata.name}: {text}"
     return VerdictKind.RUNNING, f"pod {pod.metadata.name}: {unschedulable(pod) or _waits_for(statuses)}"
+
+
+def _restarts(pods: Sequence[k8s.V1Pod]) -> str:
+    """What a pod that is ready now has gone through."""
+    living = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
+    found = (_ending(name, status) for pod in living for name, status in container_statuses(pod).items())
+    return "; ".join(filter(None, found))
+
+
+def _ending(name: str, status: k8s.V1ContainerStatus) -> str:
+    """How a container ended before it was started again, "" if it never did."""
+    ended = status.last_state.terminated if status.last_state is not None else None
+    count = status.restart_count or 0
+    if ended is None or not count:
+        return ""
+    what = "the user's process" if name == BASE else f"container {name}"
+    why = f" ({ended.reason})" if ended.reason not in (None, "Error", "Completed") else ""
+    said = f": {ended.message.strip()}" if ended.message else ""
+    times = "once" if count == 1 else f"{count} times"
+    return f"{what} has ended {times}, the last time with {ended.exit_code}{why}{said}"
 
 
 def _waits_for(statuses: dict[str, k8s.V1ContainerStatus]) -> str:

@@ -1,4 +1,4 @@
-"""The helper image's entry points: `python -m airflow_pachy.worker [place|stage]`.
+"""The helper image's entry points: `python -m airflow_pachy.worker [place|stage|spout]`.
 
 Without an argument, the helper container: processes one set plan beside the user's container, with
 settings from the environment:
@@ -14,7 +14,9 @@ settings from the environment:
     AWS_...                 credentials, found as boto3 finds them
 
 With `place`, the init container. With `stage`, the init container of a service: puts the files of the one datum of the
-set plan that is in PACHY_PLAN under /pfs.
+set plan that is in PACHY_PLAN under /pfs. With `spout`, the helper of a spout: records what is written to the pipe
+/pfs/out as batches of the stream PACHY_SPOUT_STREAM, with PACHY_SPOUT_MARKER as the name of its marker; the init
+container then has in PACHY_STDIN what the command reads.
 """
 
 from __future__ import annotations
@@ -47,13 +49,15 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     os.umask(0)  # the user's container may have any uid
     pfs = Path(environment.get("PACHY_PFS", "/pfs"))
     if arguments == ["place"]:
-        place(pfs)
+        place(pfs, stdin=environment.get("PACHY_STDIN"))
         return 0
     if arguments == ["stage"]:
         place(pfs)
         return _stage(pfs, environment)
+    if arguments == ["spout"]:
+        return _spout(pfs, environment)
     if arguments:
-        sys.stderr.write(f"usage: python -m airflow_pachy.worker [place|stage], not {' '.join(arguments)}\n")
+        sys.stderr.write(f"usage: python -m airflow_pachy.worker [place|stage|spout], not {' '.join(arguments)}\n")
         return 2
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -116,6 +120,20 @@ def _stage(pfs: Path, environment: Mapping[str, str]) -> int:
     except (PachyError, OSError) as error:
         return _give_up(f"the service's files cannot be put in place: {error}")
     _say(f"{size:,} bytes are in place")
+    return 0
+
+
+def _spout(pfs: Path, environment: Mapping[str, str]) -> int:
+    """Record what a spout writes, until told to end."""
+    from airflow_pachy.worker.spout import Spout
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        stream, marker = _required(environment, "PACHY_SPOUT_STREAM"), environment.get("PACHY_SPOUT_MARKER", "")
+        Spout(_open_store(environment, stop), stream, marker, pfs, stop, _say).run()
+    except (PachyError, OSError) as error:
+        return _give_up(f"what the spout wrote is not recorded: {error}")
     return 0
 
 

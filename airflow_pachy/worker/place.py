@@ -12,10 +12,10 @@ BUSYBOX = Path("/bin/busybox")
 """Where the helper image has its statically linked busybox."""
 
 
-def place(pfs: Path, busybox: Path = BUSYBOX) -> None:
+def place(pfs: Path, busybox: Path = BUSYBOX, stdin: str | None = None) -> None:
     """Make `<pfs>/.pfs` with busybox and the shim, for whatever uid the user's container has.
 
-    May run twice: an init container is restarted with its pod.
+    `stdin` becomes the file that a spout's command reads. May run twice: an init container is restarted with its pod.
     """
     control = pfs / CONTROL
     control.mkdir(exist_ok=True)
@@ -24,8 +24,17 @@ def place(pfs: Path, busybox: Path = BUSYBOX) -> None:
     (control / "stage").mkdir(mode=0o700, exist_ok=True)
     shutil.copyfile(busybox, control / "busybox")
     (control / "busybox").chmod(0o755)
-    shutil.copyfile(Path(__file__).with_name("shim.sh"), control / "shim.sh")
-    (control / "shim.sh").chmod(0o644)
+    for script in ("shim.sh", "spout.sh"):
+        shutil.copyfile(Path(__file__).with_name(script), control / script)
+        (control / script).chmod(0o644)
+    (control / "bin").mkdir(exist_ok=True)
+    shutil.copyfile(Path(__file__).with_name("pachctl.sh"), control / "bin" / "pachctl")
+    (control / "bin" / "pachctl").chmod(0o755)
+    for left in control.glob("spout.??*"):  # what an earlier start of the pod has said
+        if left.suffix != ".sh":
+            left.unlink()
+    if stdin is not None:
+        (control / "stdin").write_text(stdin)
     tick = control / "tick"
     tick.unlink(missing_ok=True)
     os.mkfifo(tick)

@@ -203,6 +203,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "diff_summary": _reads("new", "old"),
     # What jobs publish. Publishing comes right after mirroring, inside a transaction of the caller's.
     "start_output_commit": _writes("branch"),
+    "commit_edit": _writes("branch"),
     "reopen_output_commit": (NeedsCommit(Role.WRITER, "commit_id"),),
     "mirror_commit": (NeedsCommit(Role.WRITER, "commit_id"),),
     "publish_output_commit": FREE,

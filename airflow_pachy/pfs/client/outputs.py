@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_pachy.pfs import outputs
 from airflow_pachy.pfs.address import parse_branch
 from airflow_pachy.pfs.client.base import Client
+from airflow_pachy.pfs.oneshot import OneShot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from airflow_pachy.pfs.edits import Edit
     from airflow_pachy.pfs.tree import Tree
 
 
@@ -41,6 +43,15 @@ class OutputVerbs(Client):
             description=description,
             session=session,
         )
+
+    def commit_edit(self, branch: str, edit: Edit, *, description: str = "") -> str:
+        """Make an edit as a commit of its own, whatever it changes, and return the commit's id.
+
+        Raises `BranchMoved` when the branch has an open commit, `PathConflict`, `RepoNotFound`.
+        """
+        commit = OneShot(self._root, parse_branch(branch), edit, description).run()
+        assert commit is not None, "an edit that is not optional makes a commit"
+        return commit
 
     def reopen_output_commit(self, commit_id: str) -> None:
         """Open a dropped output commit again, for the next attempt of its job; an open one stays as it is."""

@@ -138,7 +138,7 @@ def _write_objects(root: Root, writing: _Writing) -> tuple[int, int]:
 
 def _there(root: Root, ledger: Ledger) -> Iterator[str]:
     """What is needed, and exists (some copies of rows may, but need not), in the order of a listing."""
-    for prefix in ("commits/", "deltas/", storage_format.KEY, "jobs/", "nodes/", "packs/", "refs/"):
+    for prefix in ("commits/", "deltas/", storage_format.KEY, "jobs/", "nodes/", "packs/", "refs/", "spouts/"):
         for info in root.store.list_keys(prefix):
             if info.key == storage_format.KEY or ledger.state(info.key) is not None:
                 yield info.key

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.upkeep.report import Fate
 
 LISTS = "gc/"
-KINDS = ("commits", "deltas", "jobs", "nodes", "packs", "probe", "refs")
+KINDS = ("commits", "deltas", "jobs", "nodes", "packs", "probe", "refs", "spouts")
 _LIST_PAGE = 20_000
 _BATCH = 1000
 _IN = 500

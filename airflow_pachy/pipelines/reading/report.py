@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.reading.sources import SpecSource
 
 
-NOT_RUN = {
-    "spout": "let a task of a scheduled DAG put the files",
-}
-"""Fields that are read but that no DAG does, with what to do instead."""
-
-
 @dataclass(frozen=True, slots=True)
 class FieldReport:
     """One field as the author wrote it: its path, its line if known, what becomes of it ("honoured", ...) and how."""
@@ -75,15 +69,8 @@ def _explain(document: Document, defaults: list[Mapping[str, Any] | Document]) -
     except InvalidSpec as error:
         problems = str(error).splitlines()
     else:
-        problems = [f"{document.origin}, pipeline {name!r}: {problem}" for problem in not_run(spec)]
         fields += _consequences(spec, {report.path for report in fields})
     return SpecReport(document.origin, name, tuple(fields), tuple(problems), spec)
-
-
-def not_run(spec: PipelineSpec) -> Iterator[str]:
-    """What the spec asks for that is read but that no DAG does: such a pipeline is refused when its DAG is made."""
-    asked = {"spout": spec.spout is not None}
-    return (f"{name}: no DAG does this yet: {NOT_RUN[name]}" for name, given in asked.items() if given)
 
 
 def _consequences(spec: PipelineSpec, given: set[str]) -> Iterator[FieldReport]:

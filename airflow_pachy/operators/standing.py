@@ -1,0 +1,121 @@
+"""What operators of services and spouts have in common: a Deployment that stands when their task has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_pachy.hooks.airflow_errors import AirflowFailException
+from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
+from airflow_pachy.operators.datum_set import check_pod_arguments, choose_runner, user_numbers
+from airflow_pachy.operators.stage import TEMPLATED, build_spec, check_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_pachy.hooks.settings import PachySettings
+    from airflow_pachy.operators.standing_pod import StandingPod
+    from airflow_pachy.pfs import Pfs
+    from airflow_pachy.pipelines import PipelineSpec
+
+
+class StandingOperator(BaseOperator):
+    """Keeps one pod standing; its arguments are those of `PfsServiceOperator` and `PfsSpoutOperator`.
+
+    Raises `InvalidSpec` while the DAG is parsed.
+    """
+
+    template_fields: Sequence[str] = (*TEMPLATED, "kubernetes_conn_id")
+    ui_color = "#e6f4ea"
+    workload = ""
+    """`service` or `spout`: the field of a pipeline spec that says what this is."""
+
+    def __init__(
+        self,
+        *,
+        body: Mapping[str, Any],
+        image: str,
+        input: Mapping[str, Any] | None = None,  # noqa: A002 - the field's own name
+        cmds: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+        stdin: Sequence[str] = (),
+        env_vars: Mapping[str, str] | None = None,
+        secrets: Sequence[Any] = (),
+        container_resources: Any = None,
+        user: str | int | None = None,
+        working_dir: str | None = None,
+        pipeline: str | None = None,
+        output: str | None = None,
+        code_version: str | None = None,
+        salt: str | None = None,
+        runner: str = "auto",
+        pfs_conn_id: str = DEFAULT_CONNECTION,
+        kubernetes_conn_id: str | None = None,
+        pod: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.origin = f"{type(self).__name__} {self.task_id!r}"
+        check_pod_arguments(self.origin, pod or {})
+        if user is not None:
+            user_numbers(str(user))
+        self.body = dict(body)
+        self.pipeline = pipeline or (output or self.task_id.rpartition(".")[2]).partition("@")[0]
+        self.input = dict(input or {})
+        self.output_branch = output or f"{self.pipeline}@master"
+        self.image = image
+        self.cmds = list(cmds)
+        self.arguments = list(arguments)
+        self.stdin = list(stdin)
+        self.env_vars = dict(env_vars or {})
+        self.code_version = code_version
+        self.salt = salt
+        self.secrets: Sequence[Any] = list(secrets)
+        self.container_resources = container_resources
+        self.user = None if user is None else str(user)
+        self.working_dir = working_dir
+        self.pfs_conn_id = pfs_conn_id
+        self.kubernetes_conn_id = kubernetes_conn_id
+        self.pod: Mapping[str, Any] = dict(pod or {})
+        self.runner = runner
+        self.deferrable = True
+        check_arguments(self._arguments(), self._options(), origin=self.origin)
+
+    def spec(self) -> PipelineSpec:
+        """The pipeline's spec, with its templates rendered."""
+        return build_spec(self._arguments(), self._options(), origin=self.origin)
+
+    def standing_pod(self, settings: PachySettings) -> StandingPod:
+        """Builds the Deployment. Raises `AirflowFailException` where the local runner is chosen, or the only one."""
+        if choose_runner(self.runner, settings) == "local":
+            raise AirflowFailException(
+                f"a {self.workload} runs in Kubernetes only, since it outlives its task, and needs storage that pods "
+                f"can reach, an s3:// URL; here the runner is local, and the storage "
+                f"{settings.effective_storage or 'the embedded directory'}. On a laptop, start the program by hand: "
+                "`pachy get file -r` and `pachy put file` move its files"
+            )
+        from airflow_pachy.operators.standing_pod import StandingPod
+
+        return StandingPod.of_task(self, settings)
+
+    def conn_id_to_record(self, settings: PachySettings) -> str | None:
+        """The Kubernetes connection that was asked for by name."""
+        return self.kubernetes_conn_id or settings.kubernetes_conn_id
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in TEMPLATED}
+
+    def _options(self) -> dict[str, Any]:
+        salt = {"salt": self.salt} if self.salt else {}
+        return {self.workload: self.body, "working_dir": self.working_dir, **salt}
+
+
+def take_down(pfs: Pfs, pipeline: str, pod: StandingPod) -> None:
+    """Take away what stands for a stopped pipeline, whoever stopped it and could not reach the cluster."""
+    from airflow_pachy.pipelines.standing import find_standing
+    from airflow_pachy.pods.apply import remove_standing
+
+    info = find_standing(pfs, pipeline)
+    if info is not None:
+        remove_standing(pfs, info, pod.client.api_client)
