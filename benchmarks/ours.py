@@ -74,6 +74,7 @@ class Ours:
         environment = {
             "PACHY_STORAGE": self.target.url(self.name),
             "PACHY_METADATA": f"sqlite:///{self.work / 'metadata.db'}",
+            "PACHY_CACHE": str(self.work / "cache"),
             **({"PACHY_S3_ENDPOINT": self.target.endpoint} if self.target.endpoint else {}),
         }
         arguments = {"environment": environment, "command": command}
