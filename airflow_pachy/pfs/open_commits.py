@@ -1,14 +1,16 @@
 """Commits that are still being written: their changes lie in the bucket, their order in SQL.
 
 A batch of changes counts from the moment its row is inserted, under the lock of the commit's row, with the next
-number in sequence; a writer that dies before leaves an object that nobody refers to. Each process keeps the
-merged state of the open commits it touches and reads only the batches that are new to it.
+number in sequence; a writer that dies before leaves an object that nobody refers to. An edit of very many changes
+becomes several batches as they come, whose rows are inserted together. Each process keeps the merged state of the
+open commits it touches and reads only the batches that are new to it.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, insert, select
@@ -25,7 +27,7 @@ from airflow_pachy.pfs.publish import utc_now
 from airflow_pachy.pfs.tree import NodeRef, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.tree.entries import Change
 
 _OPTIMISTIC_TRIES = 3
+_BATCH_CHANGES = 20_000
 
 
 @dataclass(slots=True)
@@ -88,25 +91,25 @@ class OpenCommits:
             for _ in range(_OPTIMISTIC_TRIES):
                 with self._root.metadata.reader() as session:
                     keys = _keys_after(session, commit.id, view.sequence)
-                batch = self._prepare(view, keys, commit, edit)
-                if self._landed(commit, view, batch, labels):
-                    self._keep(view, batch)
+                written = self._prepare(view, keys, commit, edit)
+                if self._landed(commit, view, written, labels):
+                    self._keep(view, written)
                     return
             self._keep(view, retry(self._root.metadata, lambda: self._write_locked(commit, view, edit, labels)))
 
-    def _landed(self, commit: Commit, view: _View, batch: _Batch, labels: Mapping[str, str] | None) -> bool:
+    def _landed(self, commit: Commit, view: _View, written: _Written, labels: Mapping[str, str] | None) -> bool:
         def land() -> bool:
             with self._root.metadata.session() as session:
-                return _land(session, commit.id, view.sequence, batch.key, labels)
+                return _land(session, commit.id, view.sequence, written.keys, labels)
 
         return retry(self._root.metadata, land)
 
-    def _write_locked(self, commit: Commit, view: _View, edit: Edit, labels: Mapping[str, str] | None) -> _Batch:
+    def _write_locked(self, commit: Commit, view: _View, edit: Edit, labels: Mapping[str, str] | None) -> _Written:
         with self._root.metadata.session() as session:
             lock_open(session, commit.id)
-            batch = self._prepare(view, _keys_after(session, commit.id, view.sequence), commit, edit)
-            _land(session, commit.id, view.sequence, batch.key, labels)
-        return batch
+            written = self._prepare(view, _keys_after(session, commit.id, view.sequence), commit, edit)
+            _land(session, commit.id, view.sequence, written.keys, labels)
+        return written
 
     def forget(self, commit_id: str) -> None:
         """Drop what is kept of a commit that is no longer open."""
@@ -132,23 +135,38 @@ class OpenCommits:
             view.files.extend(read_delta(self._root.store, key))
             view.sequence = sequence
 
-    def _prepare(self, view: _View, keys: list[tuple[int, str]], commit: Commit, edit: Edit) -> _Batch:
+    def _prepare(self, view: _View, keys: list[tuple[int, str]], commit: Commit, edit: Edit) -> _Written:
         self._catch_up(view, keys)
-        changes = list(edit.changes(view.files))
-        view.files.check(changes)
-        key = write_delta(self._root.store, commit.id, changes) if changes else None
-        return _Batch(key, changes)
+        changes = iter(edit.changes(view.files))
+        batch = list(islice(changes, _BATCH_CHANGES))
+        view.files.check(batch)
+        written = _Written([write_delta(self._root.store, commit.id, batch)] if batch else [], batch)
+        if len(batch) < _BATCH_CHANGES:
+            return written
+        # Too many to hold: each batch is checked against the files with those before it, and let go of.
+        files = Overlay(view.files.tree())
+        files.extend(batch)
+        while batch := list(islice(changes, _BATCH_CHANGES)):
+            files.check(batch)
+            written.keys.append(write_delta(self._root.store, commit.id, batch))
+            files.extend(batch)
+        return _Written(written.keys, [], files)
 
-    def _keep(self, view: _View, batch: _Batch) -> None:
-        if batch.key is not None:
-            view.files.extend(batch.changes)
-            view.sequence += 1
+    def _keep(self, view: _View, written: _Written) -> None:
+        if written.files is not None:
+            view.files = written.files
+        else:
+            view.files.extend(written.changes)
+        view.sequence += len(written.keys)
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    key: str | None
+class _Written:
+    """Batches that are in the bucket and not counted yet: what they do, or of many, the files after them."""
+
+    keys: list[str]
     changes: list[Change]
+    files: Overlay | None = None
 
 
 def merged(root: Root, commit: Commit) -> tuple[Tree, int]:
@@ -184,14 +202,16 @@ def _keys_after(session: Session, commit_id: str, sequence: int) -> list[tuple[i
     return [(number, key) for number, key in session.execute(query.order_by(Delta.sequence))]
 
 
-def _land(session: Session, commit_id: str, sequence: int, key: str | None, labels: Mapping[str, str] | None) -> bool:
+def _land(
+    session: Session, commit_id: str, sequence: int, keys: Sequence[str], labels: Mapping[str, str] | None
+) -> bool:
     row = lock_open(session, commit_id)
-    if key is not None and last_sequence(session, commit_id) != sequence:
+    if keys and last_sequence(session, commit_id) != sequence:
         return False
     if labels:
         row.labels = merged_labels(row.labels, labels)
-    if key is None:
-        return True
-    session.execute(insert(Delta).values(commit=commit_id, sequence=sequence + 1, key=key))
-    row.heartbeat = utc_now()
+    if keys:
+        rows = [{"commit": commit_id, "sequence": number, "key": key} for number, key in enumerate(keys, sequence + 1)]
+        session.execute(insert(Delta), rows)
+        row.heartbeat = utc_now()
     return True
