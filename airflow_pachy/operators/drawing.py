@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import InvalidSpec
-from airflow_pachy.pipelines.drawing import Arrow, Node, branch_node, stage_arrows
+from airflow_pachy.pipelines.drawing import Arrow, Node, branch_node, pipeline_arrows, stage_arrows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,7 @@ def dag_arrows(dag: DAG) -> Iterator[Arrow]:
     """The arrows of all tasks, in the order of the DAG. Raises `InvalidSpec` for an input that is none."""
     from airflow_pachy.operators.egress import PfsEgressOperator
     from airflow_pachy.operators.plan import PlanOperator
+    from airflow_pachy.operators.standing import StandingOperator
 
     ordered: Any = dag
     tasks = ordered.topological_sort()
@@ -45,6 +46,8 @@ def dag_arrows(dag: DAG) -> Iterator[Arrow]:
     for task in tasks:
         if isinstance(task, PlanOperator):
             yield from _stage(task)
+        elif isinstance(task, StandingOperator):
+            yield from pipeline_arrows(task.spec())
         elif isinstance(task, PfsEgressOperator):
             yield from _egress(task, stages)
         elif not _is_of_a_stage(task, stages):

@@ -139,6 +139,31 @@ def test_a_dag_file_with_stages_and_tasks(pachy, tmp_path):
     assert not any("unrelated" in line for line in lines)
 
 
+STANDING = """
+from airflow.sdk import DAG
+from airflow_pachy.operators import PfsServiceOperator, PfsSpoutOperator
+
+with DAG("standing", schedule=None):
+    PfsSpoutOperator(task_id="listen", image="x", cmds=["x"], output="messages@master")
+    PfsServiceOperator(
+        task_id="web",
+        image="x",
+        cmds=["x"],
+        input={"pfs": {"repo": "pages", "glob": "/"}},
+        service={"internal_port": 80},
+    )
+"""
+
+
+def test_what_stands_all_the_time(pachy, tmp_path):
+    (tmp_path / "standing.py").write_text(STANDING)
+    lines = pachy("draw", "pipeline", "-f", str(tmp_path / "standing.py")).lines
+    assert [line.strip() for line in lines if "--" in line] == [
+        "step_messages --> repo_messages",
+        'repo_pages -->|"/"| step_web',
+    ]
+
+
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
