@@ -239,6 +239,25 @@ def test_a_branch_pointed_back_is_a_turn_of_its_own(line):
     assert line.history("count") == ["0", "1", "0"]
 
 
+def test_deferred_processing_runs_when_the_branch_that_is_read_is_moved(line):
+    line.pipeline("count", "images")
+    line.put("images", "0")
+    line.run("count")
+    line.pfs.create_branch("images@staging", head="images@master")
+    for content in "12":
+        line.pfs.put_file("images@staging:/f", content)
+    assert line.drain("count") == 0
+    line.pfs.create_branch("images@master", head="images@staging")
+    assert line.drain("count") == 1
+    line.pfs.put_file("images@staging:/f", "3")
+    assert line.drain("count") == 0
+    line.pfs.create_branch("images@master", head="images@staging")
+    assert line.drain("count") == 1
+    assert line.history("count") == ["0", "2", "3"]
+    behind = {one.id for one in line.pfs.provenance("count@master")}
+    assert line.pfs.inspect_branch("images@staging").head in behind
+
+
 def test_a_repo_made_again_starts_its_queue_anew(line):
     line.pipeline("count", "images")
     for content in "012":

@@ -83,6 +83,27 @@ def test_an_update_that_changes_nothing_is_none(bench):
     assert inspect_job(bench.pfs, running.job_id).state == "running"
 
 
+def test_a_stopped_pipeline_stays_stopped_when_it_is_updated(bench):
+    bench.put(a=b"a")
+    create_pipeline(bench.pfs, bench.spec())
+    stop_pipeline(bench.pfs, "edges", "too dear")
+    info = create_pipeline(bench.pfs, bench.spec(description="cheaper"), update=True)
+    assert (info.version, info.state, info.reason) == (2, "stopped", "too dear")
+
+
+def test_a_pipeline_that_lost_its_name_and_kept_its_repo_is_another_one(bench):
+    bench.put(a=b"a")
+    create_pipeline(bench.pfs, bench.spec())
+    bench.run()
+    delete_pipeline(bench.pfs, "edges", keep_repo=True)
+    assert bench.output() == {"/a": b"A"}
+    with pytest.raises(AlreadyExists, match="writes the repo 'edges', which exists already"):
+        create_pipeline(bench.pfs, bench.spec())
+    other = bench.spec(output_repo="edges2")
+    create_pipeline(bench.pfs, other)
+    assert bench.plan(spec={"output_repo": "edges2"}).to_run == 1
+
+
 def test_reprocess_forgets_what_was_done(bench):
     bench.put(a=b"a", b=b"b")
     create_pipeline(bench.pfs, bench.spec())
