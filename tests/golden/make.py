@@ -2,7 +2,8 @@
 
 The root in `format-1/` was made once and stays, so that later versions prove that they still read what this one wrote;
 make another one only for another format. What else a root may hold is added to it, as the repo `pieces` was with
-`--add-pieces`. No file of several chunks is in it: the smallest has more than 1 MiB and packs are not compressed. tests/unit/storage/test_format_1_reader.py reads such a file from a root made on the spot.
+`--add-pieces`. No file of several chunks is in it: the smallest has more than 1 MiB and packs are not compressed.
+tests/unit/storage/test_format_1_reader.py reads such a file from a root made on the spot.
 """
 
 from __future__ import annotations
