@@ -66,6 +66,17 @@ def test_split_csv(follow, pfs, tmp_path):
     assert not readings
 
 
+def test_incremental_sum(follow, pfs):
+    follow("incremental_sum")
+    balances = Counter()
+    for file in pfs.list_file("bookings@master:/"):
+        for row in rows(pfs, f"bookings@master:{file.path}"):
+            balances[row["account"]] += int(row["cents"])
+    found = {row["account"]: int(row["cents"]) for row in rows(pfs, "balances@master:/balances.csv")}
+    assert found == balances
+    assert len(list(pfs.list_file("bookings@master:/"))) == len(list(pfs.list_file("balances@master:/days"))) == 30
+
+
 @pytest.fixture
 def shops(tmp_path, monkeypatch):
     """A web server on the loopback for the folder `site`; its address is $SHOPS."""
