@@ -78,6 +78,7 @@ def create_pipeline(
             f"pipeline {spec.name!r} writes the repo {spec.output_repo!r}, which exists already; "
             "choose another name, or another output_repo"
         )
+    _check_same_kind(pfs, spec)
     if missing:
         raise RepoNotFound(
             f"pipeline {spec.name!r} reads {', '.join(missing)}, which does not exist; make it with: pachy create repo"
@@ -175,6 +176,18 @@ def delete_pipeline(pfs: Pfs, name: str, *, keep_repo: bool = False, force: bool
         pfs.create_branch(f"{repo}@{branch}", provenance=[])
     else:
         pfs.delete_repo(repo, force=force)
+
+
+def _check_same_kind(pfs: Pfs, spec: PipelineSpec) -> None:
+    """Raise `Conflict` when an update would leave in the cluster what nobody looks after any more."""
+    with pfs.metadata.reader() as session:
+        row = session.get(Standing, spec.name)
+    kind = "service" if spec.service else "spout" if spec.spout is not None else None
+    if row is not None and row.kind != kind:
+        raise Conflict(
+            f"pipeline {spec.name!r} is a {row.kind} that stands in namespace {row.namespace}, and would be none any "
+            f"more; stop it first with: pachy stop pipeline {spec.name}"
+        )
 
 
 def _require_nothing_stands(pfs: Pfs, name: str) -> None:

@@ -15,8 +15,8 @@ from airflow_pachy.operators import PfsServiceOperator
 from airflow_pachy.operators.standing_pod import StandingPod
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pipelines import PipelineSpec
-from airflow_pachy.pipelines.lifecycle import delete_pipeline, start_pipeline, stop_pipeline
-from airflow_pachy.pipelines.standing import find_standing
+from airflow_pachy.pipelines.lifecycle import create_pipeline, delete_pipeline, start_pipeline, stop_pipeline
+from airflow_pachy.pipelines.standing import find_standing, forget_standing
 from airflow_pachy.worker.plan import decode_plan
 
 SPEC = {
@@ -266,3 +266,13 @@ def waiting(reason, message):
         metadata=k8s.V1ObjectMeta(name="pachy-shop-1", creation_timestamp=datetime.now(UTC)),
         status=k8s.V1PodStatus(phase="Pending", container_statuses=[status]),
     )
+
+
+def test_a_service_that_stands_does_not_become_something_else(pfs, cluster):
+    run()
+    datums = {name: value for name, value in SPEC.items() if name != "service"}
+    with pytest.raises(Conflict, match="stop it first"):
+        create_pipeline(pfs, PipelineSpec.from_dict(datums), update=True)
+    stop_pipeline(pfs, "shop")
+    forget_standing(pfs, "shop")
+    assert create_pipeline(pfs, PipelineSpec.from_dict(datums), update=True).version == 2
