@@ -126,17 +126,19 @@ class PlanOperator(BaseOperator):
         from airflow_pachy.pipelines import JobRequest
 
         ti = context["ti"]
+        by_hand = reprocess_by_hand(context)
         return JobRequest(
             spec=spec,
             dag_id=ti.dag_id,
             run_id=ti.run_id,
             stage=self.stage,
-            reprocess=spec.reprocess_spec == "every_job" or reprocess_by_hand(context),
+            reprocess=spec.reprocess_spec == "every_job" or by_hand,
             # Airflow fails a task whose XCom is to be mapped and has more items than this.
             max_sets=conf.getint("core", "max_map_length", fallback=1024),
             latest=not reads_in_order(context) if self.latest is None else self.latest,
             from_start=self.from_start,
-            new_only=self.new_only,
+            # Who asks for all datums wants them although nothing is new.
+            new_only=self.new_only and not by_hand,
             commits=commits_by_hand(context),
             # Inputs that the clock feeds have a turn for each tick, whenever that is.
             as_of=backfilled_moment(context) if self.latest is None else None,

@@ -55,9 +55,9 @@ def create_pipeline(
 ) -> PipelineInfo:
     """Register a pipeline with its output repo and branch, or with `update` its next version.
 
-    An update stops the jobs that run the version before and keeps what was processed; `reprocess` forgets it, so that
-    the next job runs every datum. An unchanged spec makes no new version. Raises `AlreadyExists` (a pipeline
-    or, for a new one, a repo of that name), `RepoNotFound` for an input, `PipelineNotFound`.
+    An update stops the jobs that run the version before and keeps what was processed; `reprocess`, here or in the
+    spec, forgets it, so that the next job runs every datum. An unchanged spec makes no new version. Raises
+    `AlreadyExists` (a pipeline or, for a new one, a repo of that name), `RepoNotFound` for an input, `PipelineNotFound`.
     """
     with pfs.metadata.reader() as session:
         row = session.get(Pipeline, spec.name)
@@ -86,6 +86,7 @@ def create_pipeline(
     for repo, branch in unborn:
         pfs.create_branch(f"{repo}@{branch}")
     make_sources_and_output(pfs, spec)
+    reprocess = reprocess or (before is not None and spec.reprocess)
     registered = record_pipeline(pfs, spec, author or pfs.principal, managed=True, new_salt=reprocess)
     if before is not None and (reprocess or registered.version != before):
         _stop_jobs(pfs, spec.name, f"pipeline {spec.name!r} was updated to version {registered.version}")

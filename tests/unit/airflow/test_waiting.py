@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import DAG
 
-from airflow_pachy.hooks.airflow_errors import AirflowFailException
+from airflow_pachy.hooks.airflow_errors import AirflowFailException, AirflowSkipException
 from airflow_pachy.operators.plan import PlanOperator
 from airflow_pachy.pfs import Pfs
-from airflow_pachy.pipelines import inspect_job
+from airflow_pachy.pipelines import assemble_job, inspect_job
 from airflow_pachy.sensors import PfsCommitSensor, PfsFileSensor, PfsJobSensor
+from airflow_pachy.testing.pipelines import InProcessRunner
 from airflow_pachy.triggers import PfsCommitStateTrigger, PfsFileTrigger, PfsJobTrigger
 
 try:
@@ -126,7 +127,7 @@ class TaskInstance:
         self.xcoms[key] = value
 
 
-def plan(run_id, runs):
+def plan(run_id, runs, conf=None, **options):
     with DAG("d", schedule=None):
         operator = PlanOperator(
             task_id="plan",
@@ -135,9 +136,10 @@ def plan(run_id, runs):
             output_branch="out@master",
             cmds=["true"],
             options={},
+            **options,
         )
     ti = TaskInstance(run_id, runs)
-    keys = operator._plan({"ti": ti, "dag_run": SimpleNamespace(run_type="manual", conf=None)})
+    keys = operator._plan({"ti": ti, "dag_run": SimpleNamespace(run_type="manual", conf=conf)})
     return keys, ti.xcoms["job"]["id"]
 
 
@@ -148,6 +150,19 @@ def test_a_job_waits_for_the_older_one_of_its_branch(pfs):
     with pytest.raises(TaskDeferred) as deferred:
         plan("second", runs)
     assert deferred.value.trigger.jobs == [first]
+
+
+def test_who_asks_for_all_datums_by_hand_gets_them_though_nothing_is_new(pfs):
+    pfs.put_file("images@master:/a", b"a")
+    runs = dict.fromkeys(("first", "second", "third"), "success")
+    options = {"new_only": True, "latest": False}
+    keys, first = plan("first", {"first": "running"}, **options)
+    InProcessRunner(pfs, lambda inputs: {}).run_set(keys[0])
+    assemble_job(pfs, first)
+    with pytest.raises(AirflowSkipException):
+        plan("second", runs, **options)
+    keys, third = plan("third", runs, {"reprocess": True}, **options)
+    assert (len(keys), inspect_job(pfs, third).datums_skipped) == (1, 0)
 
 
 def test_a_job_does_not_wait_for_itself(pfs):

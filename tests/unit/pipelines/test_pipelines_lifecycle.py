@@ -112,6 +112,17 @@ def test_reprocess_forgets_what_was_done(bench):
     assert bench.plan().to_run == 2
 
 
+def test_a_spec_that_says_reprocess_means_the_update_it_comes_with(bench):
+    bench.put(a=b"a", b=b"b")
+    create_pipeline(bench.pfs, bench.spec(reprocess=True))
+    bench.run()
+    create_pipeline(bench.pfs, bench.spec(), update=True)
+    assert bench.plan().to_run == 0
+    assert create_pipeline(bench.pfs, bench.spec(reprocess=True), update=True).version == 1
+    bench.run()
+    assert bench.plan().to_run == 0
+
+
 def test_a_stopped_pipeline_plans_nothing_and_starts_again_with_the_newest_commit(bench):
     bench.put(a=b"a")
     bench.run()
