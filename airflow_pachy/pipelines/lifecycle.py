@@ -57,7 +57,7 @@ def create_pipeline(
 
     An update stops the jobs that run the version before and keeps what was processed; `reprocess`, here or in the
     spec, forgets it, so that the next job runs every datum. An unchanged spec makes no new version. Raises
-    `AlreadyExists` (a pipeline or, for a new one, a repo of that name), `RepoNotFound` for an input, `PipelineNotFound`.
+    `AlreadyExists` (a pipeline, or for a new one a repo of that name), `RepoNotFound` for an input, `PipelineNotFound`.
     """
     with pfs.metadata.reader() as session:
         row = session.get(Pipeline, spec.name)
