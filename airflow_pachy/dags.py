@@ -51,11 +51,29 @@ def load_pipelines(
     """
     conn_id = str(arguments.get("pfs_conn_id", DEFAULT_CONNECTION))
     if folder is None:
-        return {spec.name: pipeline_dag(spec, **arguments) for spec in _created(conn_id)}
+        return _Dags(_created(conn_id), arguments)
     placed = _read_folder(folder, branch, template_arguments, defaults)
     if check_repos:
         _check_repos(placed, conn_id)
-    return {one.spec.name: pipeline_dag(one.spec, **arguments) for one in placed}
+    return _Dags((one.spec for one in placed), arguments)
+
+
+class _Dags(dict[str, "DAG"]):
+    """DAGs by name. A task makes its own alone, and others when they are asked for: it parses the file once more."""
+
+    def __init__(self, specs: Iterable[PipelineSpec], arguments: Mapping[str, Any]) -> None:
+        from airflow.sdk import get_parsing_context
+
+        self._specs = {spec.name: spec for spec in specs}
+        self._arguments = arguments
+        wanted = None if "dag_id" in arguments else get_parsing_context().dag_id
+        super().__init__()
+        for name in self._specs if wanted is None else self._specs.keys() & {wanted}:
+            self[name] = pipeline_dag(self._specs[name], **arguments)
+
+    def __missing__(self, name: str) -> DAG:
+        dag = self[name] = pipeline_dag(self._specs[name], **self._arguments)
+        return dag
 
 
 def _read_folder(folder: str | Path, branch: str | None, *how: Any) -> list[PlacedPipeline]:

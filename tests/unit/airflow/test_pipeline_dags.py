@@ -124,6 +124,19 @@ def test_a_pipeline_defined_twice_is_refused(tmp_path):
         load_pipelines(tmp_path)
 
 
+def test_a_task_makes_no_dag_but_its_own(tmp_path, monkeypatch):
+    for document in (EDGES, MONTAGE):
+        (tmp_path / f"{document['pipeline']['name']}.json").write_text(json.dumps(document))
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "edges")  # as Airflow's task runner does
+    dags = load_pipelines(tmp_path)
+    assert list(dags) == ["edges"]
+    assert dags["montage"].dag_id == "montage"
+    with pytest.raises(KeyError, match="nope"):
+        dags["nope"]
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "of_another_file")
+    assert list(load_pipelines(tmp_path)) == []
+
+
 def test_a_folder_on_a_branch_stands_beside_itself(tmp_path):
     for document in (EDGES, MONTAGE):
         (tmp_path / f"{document['pipeline']['name']}.json").write_text(json.dumps(document))
