@@ -8,6 +8,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
 from airflow_pachy.operators.failures import short_errors
+from airflow_pachy.operators.stage import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 class PfsBranchOperator(BaseOperator):
     """Point `branch` at `head`, creating it if need be: `images@master` at `images@staging` or `images@<id>`.
 
+    `head` may also be what a stage has published (`edges.output`).
+
     DAGs that watch the branch start, as after a commit. XCom: the address of the commit it points at.
     """
 
     template_fields: Sequence[str] = ("branch", "head")
 
-    def __init__(self, *, branch: str, head: str, pfs_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
+    def __init__(self, *, branch: str, head: Any, pfs_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.branch = branch
         self.head = head
@@ -34,5 +37,5 @@ class PfsBranchOperator(BaseOperator):
         from airflow_pachy.hooks.pfs import PfsHook
 
         with short_errors(), PfsHook(self.pfs_conn_id).get_conn() as pfs:
-            info = pfs.create_branch(self.branch, head=self.head)
+            info = pfs.create_branch(self.branch, head=address_of(self.head))
             return f"{info.repo}@{info.head}"

@@ -51,7 +51,7 @@ def dag_arrows(dag: DAG) -> Iterator[Arrow]:
         elif isinstance(task, PfsEgressOperator):
             yield from _egress(task, stages)
         elif not _is_of_a_stage(task, stages):
-            yield from _task(task)
+            yield from _task(task, stages)
 
 
 def _is_of_a_stage(task: Any, stages: dict[str, Any]) -> bool:
@@ -83,22 +83,22 @@ def _upstream(task: Any, stages: dict[str, Any]) -> list[str]:
     return sorted(one for one in task.upstream_task_ids if one.rpartition(".")[0] in stages)
 
 
-def _task(task: Any) -> Iterator[Arrow]:
+def _task(task: Any, stages: dict[str, Any]) -> Iterator[Arrow]:
     step = Node("step", str(task.task_id))
-    for source in _reads(task):
+    for source in _reads(task, stages):
         yield Arrow(source, step)
     for target in _writes(task):
         yield Arrow(step, target)
 
 
-def _reads(task: Any) -> Iterator[Node]:
+def _reads(task: Any, stages: dict[str, Any]) -> Iterator[Node]:
     from airflow_pachy.operators.branches import PfsBranchOperator
     from airflow_pachy.operators.files import PfsCopyOperator, PfsPutOperator
 
     if isinstance(task, PfsCopyOperator):
-        yield _origin(task.source)
+        yield _origin(task.source, stages)
     elif isinstance(task, PfsBranchOperator):
-        yield _origin(task.head)
+        yield _origin(task.head, stages)
     elif isinstance(task, PfsPutOperator) and task.url:
         yield Node("source", str(task.url))
     yield from _assets(task.inlets)
@@ -123,13 +123,15 @@ def _assets(assets: Any) -> Iterator[Node]:
             yield branch_node(repo, path.partition("/")[0])
 
 
-def _origin(address: Any) -> Node:
-    """The branch of an address, or the task that will say which it is."""
+def _origin(address: Any, stages: dict[str, Any]) -> Node:
+    """The branch of an address, or that of the stage, or the other task, that will say which commit it is."""
     from airflow.sdk import XComArg
 
-    if isinstance(address, XComArg):
-        return next(Node("step", str(operator.task_id)) for operator, _ in address.iter_references())
-    return _branch(address)
+    if not isinstance(address, XComArg):
+        return _branch(address)
+    task_id = next(str(operator.task_id) for operator, _ in address.iter_references())
+    stage = stages.get(task_id.rpartition(".")[0])
+    return Node("step", task_id) if stage is None else _branch(stage.output_branch)
 
 
 def _branch(address: str) -> Node:

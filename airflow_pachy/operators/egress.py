@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow_pachy.errors import InvalidSpec
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
 from airflow_pachy.operators.failures import short_errors
+from airflow_pachy.operators.stage import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,18 +61,15 @@ class PfsEgressOperator(BaseOperator):
         target = parse_egress(self.egress, origin=f"egress of task {self.task_id!r}")
         with short_errors(), PfsHook(self.pfs_conn_id).get_conn() as pfs:
             options, password = self._credentials(target)
-            report = egress_commit(pfs, self._address(), target, options=options, password=password, full=self.full)
+            report = egress_commit(
+                pfs, address_of(self.commit), target, options=options, password=password, full=self.full
+            )
         self.log.info(
             "Copied %s to %s: %d files, %d bytes, %d rows, %d deleted%s",
             *(report.commit, report.url, report.files, report.size_bytes, report.rows, report.deleted),
             f" (what differs from {report.since})" if report.since else "",
         )
         return {"commit": report.commit, "url": report.url, "files": report.files, "rows": report.rows}
-
-    def _address(self) -> str:
-        if isinstance(self.commit, dict):
-            return f"{self.commit['repo']}@{self.commit['commit']}"
-        return str(self.commit)
 
     def _credentials(self, target: EgressTarget) -> tuple[dict[str, Any], str | None]:
         """Options of the target's client, and the password of its database."""

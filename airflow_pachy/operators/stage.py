@@ -105,6 +105,13 @@ def check_arguments(arguments: Mapping[str, Any], options: Mapping[str, Any], *,
     build_spec({name: _with_stand_ins(value, numbers) for name, value in arguments.items()}, options, origin=origin)
 
 
+def address_of(commit: Any) -> str:
+    """The address of a commit that is given as text, or as what a stage has published (`stage.output`)."""
+    if isinstance(commit, dict):
+        return f"{commit['repo']}@{commit['commit']}"
+    return str(commit)
+
+
 def _with_stand_ins(value: Any, numbers: Iterator[int]) -> Any:
     """The value with every templated string replaced by a name that is legal anywhere."""
     if isinstance(value, str):

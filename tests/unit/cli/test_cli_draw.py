@@ -113,6 +113,13 @@ with DAG("shop", schedule=None):
     def unrelated():
         ...
 
+    @task
+    def choose():
+        return "raw@staging"
+
+    checked = PfsBranchOperator(task_id="checked", branch="raw@checked", head=choose())
+    promoted = PfsBranchOperator(task_id="promoted", branch="sums@stable", head=sums.output)
+
     fetch >> keep >> release >> sums >> table >> write() >> unrelated()
 """
 
@@ -127,6 +134,9 @@ def test_a_dag_file_with_stages_and_tasks(pachy, tmp_path):
         "    step_keep --> repo_archive",
         "    repo_raw_staging --> step_release",
         "    step_release --> repo_raw",
+        "    step_choose --> step_checked",
+        "    step_checked --> repo_raw_checked",
+        "    repo_sums --> step_promoted",
         '    repo_raw -->|"/*"| step_sums',
         "    step_sums --> repo_sums",
         '    repo_sums -->|"egress"| target_s3_bucket_sums',
