@@ -55,7 +55,7 @@ def list_(
         print_list(session.pfs.file_history(address, limit), _HISTORY_COLUMNS, as_json=as_json)
         return
     if recursive:
-        found = filter(_is_file, session.pfs.walk_file(address, after, reverse=reverse))
+        found = session.pfs.walk_file(address, after, reverse=reverse, directories=False)
     else:
         found = session.pfs.list_file(address, after, limit, reverse)
     print_list(found, _COLUMNS, as_json=as_json, limit=limit)
@@ -193,10 +193,6 @@ def _print_summary(summary: DiffSummary, *, as_json: bool) -> None:
         ("SIZE", lambda row: row[2]),
     ]
     print_list(rows, columns, as_json=False)
-
-
-def _is_file(info: FileInfo) -> bool:
-    return not info.is_dir
 
 
 def _sign(diff: Diff) -> str:

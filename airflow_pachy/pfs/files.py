@@ -126,9 +126,14 @@ class Files:
         for child in islice(self.tree.list(path, after=start, reverse=reverse), _checked(limit)):
             yield describe_node(child, self.commit)
 
-    def walk(self, path: str, *, after: str | None, limit: int | None, reverse: bool = False) -> Iterator[FileInfo]:
+    def walk(
+        self, path: str, *, after: str | None, limit: int | None, reverse: bool = False, directories: bool = True
+    ) -> Iterator[FileInfo]:
         """Everything at and below `path`, depth first, directories before what is in them; or the reverse of it."""
-        found = self._walk_back(path, after) if reverse else self._walk(path, after)
+        if not directories:
+            found = self._walk_files(path, after, reverse=reverse)
+        else:
+            found = self._walk_back(path, after) if reverse else self._walk(path, after)
         yield from islice(found, _checked(limit))
 
     def glob(self, pattern: str, *, after: str | None, limit: int | None, reverse: bool = False) -> Iterator[FileInfo]:
@@ -168,6 +173,19 @@ class Files:
             shown = {one for one in shown if entry.path.startswith(f"{one}/")} | set(above)
             for directory in reversed(above):
                 yield describe_node(self.node(directory), self.commit)
+            yield describe_entry(entry, self.commit)
+
+    def _walk_files(self, path: str, after: str | None, *, reverse: bool) -> Iterator[FileInfo]:
+        node = self.node(path)
+        if isinstance(node, File):
+            if after is None or not reverse:
+                yield describe_node(node, self.commit)
+            return
+        last = None if after is None else clean_path(after)
+        if reverse and last == path:
+            return
+        seek = f"{last}/" if last and isinstance(self.tree.stat(last), Directory) else last or None
+        for entry in self.tree.entries(f"{path}/" if path else "", after=seek, reverse=reverse):
             yield describe_entry(entry, self.commit)
 
     def _walk_back(self, path: str, after: str | None) -> Iterator[FileInfo]:

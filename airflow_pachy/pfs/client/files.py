@@ -194,14 +194,21 @@ class FileVerbs(Client):
         return self._files(address).list(address.path or "", after=after, limit=limit, reverse=reverse)
 
     def walk_file(
-        self, path: str | Address, after: str | None = None, limit: int | None = None, reverse: bool = False
+        self,
+        path: str | Address,
+        after: str | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+        *,
+        directories: bool = True,
     ) -> Iterator[FileInfo]:
         """Everything at and below a path, directories before what is in them, beyond the path `after`.
 
-        With `reverse` exactly the other way round, directories after what is in them.
+        With `reverse` exactly the other way round, directories after what is in them; without `directories` files only.
         """
         address = as_address(self._root, path)
-        return self._files(address).walk(address.path or "", after=after, limit=limit, reverse=reverse)
+        files = self._files(address)
+        return files.walk(address.path or "", after=after, limit=limit, reverse=reverse, directories=directories)
 
     def glob_file(
         self,

@@ -8,7 +8,7 @@ names the repo and which role it needs there. Administrators (clients without a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import wraps
+from functools import cache, wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Arguments = Mapping[str, Any]
 
 T = TypeVar("T")
+
+_signature = cache(signature)  # taken when a verb is first used: there are many verbs
 
 
 class Rule(Protocol):
@@ -234,14 +236,13 @@ def guard(verbs: type[T]) -> type[T]:
 
 
 def _guarded(name: str, verb: Callable[..., Any]) -> Callable[..., Any]:
-    parameters = signature(verb)
     rules = RULES.get(name)
 
     @wraps(verb)
     def checked(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         root: Root = self._root
         if root.principal is not None:
-            _check(name, rules, root, parameters.bind(self, *args, **kwargs).arguments)
+            _check(name, rules, root, _signature(verb).bind(self, *args, **kwargs).arguments)
         return verb(self, *args, **kwargs)
 
     return checked

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 _IDENTITY = ["hash", "size", "executable"]
-_MOST_AHEAD = 8
+# How many leaves of each side are read at a time: at first few, for who wants only one difference.
+_AHEAD, _MOST_AHEAD = 4, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def diff_tables(
     if (new.id if new else None) == (old.id if old else None):
         return
     fresh, former = _Side(nodes, new, start, end), _Side(nodes, old, start, end)
-    window = 1
+    window = _AHEAD
     while True:
         _drop_equal(fresh, former)
         if fresh.is_new_ground or former.is_new_ground:

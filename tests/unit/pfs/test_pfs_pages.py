@@ -42,6 +42,8 @@ READS = {
     "list below": lambda pfs, **page: pfs.list_file("images@master:/b", **page),
     "walk": lambda pfs, **page: pfs.walk_file("images@master:/", **page),
     "walk below": lambda pfs, **page: pfs.walk_file("images@master:/c", **page),
+    "walk files": lambda pfs, **page: pfs.walk_file("images@master:/", directories=False, **page),
+    "walk files below": lambda pfs, **page: pfs.walk_file("images@master:/b", directories=False, **page),
     "walk file": lambda pfs, **page: pfs.walk_file("images@master:/a", **page),
     "glob **": lambda pfs, **page: pfs.glob_file("images@master", "/**", **page),
     "glob *": lambda pfs, **page: pfs.glob_file("images@master", "/*", **page),
