@@ -33,7 +33,7 @@ class AirflowProcess:
     """Runs one DAG after the other in one process, whose start costs ten seconds."""
 
     def __init__(self, home, dags, environment):
-        self.home, self.dags = home, dags
+        self.home, self.dags, self.environment = home, dags, environment
         self._answers = home / "answers.jsonl"
         self._answers.touch()
         self._log = home / "log.txt"

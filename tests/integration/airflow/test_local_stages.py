@@ -1,6 +1,15 @@
 """Stages inside a real Airflow, with datums as local processes."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+
+from airflow_pachy.pipelines import inspect_job
+
+HERE = Path(__file__).parent
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +97,34 @@ def test_after_the_cause_is_gone_only_the_failed_datum_runs(airflow, words, tmp_
     assert run.state == "success", run.log[-4000:]
     assert run.xcom("exit3.plan", "job")["to_run"] == 1
     assert files(words, "exit3@master") == {"/a": b"alpha", "/b": b"beta", "/c": b"gamma"}
+
+
+def test_restarting_failed_datums_runs_only_what_failed(airflow, words, tmp_path):
+    words.put_file("words@master:/b", b"other")
+    words.put_file("words@master:/d", b"delta")
+    run = airflow.run("exit3", flag=str(tmp_path / "flag"))
+    assert run.state == "failed"
+    job = run.xcom("exit3.plan", "job")["id"]
+    (tmp_path / "flag").touch()
+    folder = str(HERE / "dags")
+    done = subprocess.run(
+        [sys.executable, HERE / "restart_and_resume.py", folder, "exit3", run.run_id, job],
+        env=airflow.environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "1 datum runs again in exit3.datums[0]" in done.stdout
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["state"] == "success"
+    assert answer["before"]["exit3.datums[0]"] == ["failed", 1]
+    assert answer["after"]["exit3.datums[0]"] == ["success", 2]
+    assert answer["after"]["exit3.plan[-1]"] == answer["before"]["exit3.plan[-1]"] == ["success", 1]
+    info = inspect_job(words, job)
+    assert (info.state, info.datums_processed, info.datums_failed) == ("success", 2, 0)
+    assert files(words, "exit3@master")["/b"] == b"other"
 
 
 def test_a_glob_that_matches_nothing_publishes_an_empty_commit(airflow, words):
