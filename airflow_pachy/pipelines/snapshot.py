@@ -21,7 +21,7 @@ from airflow_pachy.pipelines.inputs import Source, Sources, parse_input
 from airflow_pachy.pipelines.origins import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
     from typing import Any
 
     from sqlalchemy.orm import Session
@@ -75,8 +75,9 @@ def resolve_for_run(session: Session, request: JobRequest, *, planned_before: bo
     leaves = list(request.spec.input.leaves())
     for repo, branch in sorted({(leaf.repo, leaf.branch) for leaf in leaves}):
         session.execute(select(Branch.name).where(Branch.repo == repo, Branch.name == branch).with_for_update())
-    of_run = versions_of_run(session, request.dag_id, request.run_id)
-    by_hand = {key: commit for key, commit in _by_branch(request.commits).items() if key not in of_run}
+    asked = _by_branch(request.commits)
+    of_run = versions_of_run(session, request.dag_id, request.run_id, asked)
+    by_hand = {key: commit for key, commit in asked.items() if key not in of_run}
     open_leaves = [leaf for leaf in leaves if leaf.commit is None and (leaf.repo, leaf.branch) not in by_hand]
     turn = _turn(session, request, open_leaves, of_run, planned_before=planned_before)
     chosen = by_hand | {key: version.commit for key, version in turn.versions.items()}
@@ -117,8 +118,13 @@ def _turn(
     return Turn(known, more=more and queue.has_more_than({key: version.ordinal for key, version in known.items()}))
 
 
-def versions_of_run(session: Session, dag_id: str, run_id: str) -> dict[BranchKey, Version]:
-    """By branch: what jobs of this run read, and, before that, what they published; ordinal 0 if chosen by hand."""
+def versions_of_run(
+    session: Session, dag_id: str, run_id: str, by_hand: Container[BranchKey] = ()
+) -> dict[BranchKey, Version]:
+    """By branch: what jobs of this run read, and, before that, what they published; ordinal 0 if chosen by hand.
+
+    What it published on the branches `by_hand` is left out: who has named a commit for them wants that one.
+    """
     of_run = (Job.dag_id == dag_id, Job.run_id == run_id)
     chosen: dict[BranchKey, Version] = {}
     used = (
@@ -134,7 +140,8 @@ def versions_of_run(session: Session, dag_id: str, run_id: str) -> dict[BranchKe
         .where(*of_run, Job.state == "success")
     )
     for repo, branch, commit, ordinal in session.execute(published):
-        chosen[repo, branch] = Version(ordinal or 0, commit or "")
+        if (repo, branch) not in by_hand:
+            chosen[repo, branch] = Version(ordinal or 0, commit or "")
     return chosen
 
 

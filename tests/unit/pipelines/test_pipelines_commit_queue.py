@@ -35,11 +35,11 @@ class Line:
         }
         self.specs[name] = (PipelineSpec.from_dict({**document, **fields}), code)
 
-    def run(self, name, *, run=None, **options):
+    def run(self, name, *, dag=None, run=None, **options):
         spec, code = self.specs[name]
         self.runs += 1
         request = JobRequest(
-            spec, name, run or f"run{self.runs}", name, **{"latest": False, "new_only": True, **options}
+            spec, dag or name, run or f"run{self.runs}", name, **{"latest": False, "new_only": True, **options}
         )
         plan = plan_job(self.pfs, request)
         InProcessRunner(self.pfs, code).run(plan)
@@ -205,6 +205,21 @@ def test_chosen_commits_are_read_and_leave_the_queue_as_it_was(line):
     plan = line.run("count", commits={"images@master": first})
     assert line.read(plan) == {"images": first}
     assert line.read(line.run("count")) == {"images": second}
+
+
+def test_a_commit_chosen_of_a_branch_that_the_run_itself_writes_is_read_by_all_of_its_stages(line):
+    line.pipeline("model", "images")
+    line.pipeline("predict", "labels", "model")
+    line.pipeline("report", "model")
+    line.put("labels", "l")
+    line.put("images", "0")
+    line.run("model")
+    old = line.pfs.inspect_branch("model@master").head
+    line.put("images", "1")
+    chosen = {"commits": {"model@master": old.split("@")[-1]}, "new_only": False, "latest": True}
+    line.run("model", dag="d", run="by hand", **chosen)
+    for stage in ("predict", "report"):
+        assert line.read(line.run(stage, dag="d", run="by hand", **chosen))["model"] == old.split("@")[-1]
 
 
 def test_forgotten_commits_are_passed_over(line):
