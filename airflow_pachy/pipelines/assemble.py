@@ -97,7 +97,8 @@ def _datums_failed(pfs: Pfs, job: Job, settlement: Settlement) -> JobFailed:
     named = "; ".join(f"{row.describe()}: {row.error or 'no result'}" for row in settlement.examples)
     message = (
         f"job {job.id} of pipeline {job.pipeline!r} published nothing: {' and '.join(filter(None, (total, absent)))}, "
-        f"such as {named}. See `pachy list datum {job.id}`; clearing the failed tasks runs only these datums again"
+        f"such as {named}. See `pachy list datum {job.id}`. To run only these datums again, clear the failed tasks "
+        f"or: pachy restart datum {job.id}"
     )
     close_job(pfs, job.id, "failed", message, attempt=job.attempt)
     return DatumFailed(message) if settlement.failed else JobFailed(message)
