@@ -87,7 +87,12 @@ def parse_address(text: str) -> Address:
 def parse_branch(text: str) -> Address:
     """Read an address that must be a plain `repo@branch`; raises `InvalidAddress` for anything more."""
     address = parse_address(text)
-    if address.path is not None or address.ancestry or address.is_commit_id or "." in address.ref:
+    if address.is_commit_id:
+        raise InvalidAddress(
+            f"{text!r} names a commit, or would be a branch that looks like one (32 hex digits); here a branch is meant, "
+            f"as in {address.repo}@{DEFAULT_BRANCH}"
+        )
+    if address.path is not None or address.ancestry or "." in address.ref:
         raise InvalidAddress(f"{text!r} must name a branch and nothing more, as in {address.repo}@{DEFAULT_BRANCH}")
     return address
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_pachy.errors import InvalidArgument, PathNotFound
+from airflow_pachy.errors import InvalidArgument, PathNotFound, Unavailable
 from airflow_pachy.pfs.sources.requests import Found, Request, put_many, put_one
 
 if TYPE_CHECKING:
@@ -67,7 +67,15 @@ def _file_system(request: Request, scheme: str) -> tuple[Any, str]:
         ) from error
     except TypeError as error:
         raise InvalidArgument(f"cannot open {request.shown}: {error}; check its options") from error
+    except OSError as error:
+        # Also what a library cannot load: hdfs:// needs a Java machine.
+        raise Unavailable(f"cannot open {request.shown}: {_first_sentence(error)}") from error
     return files, str(path)
+
+
+def _first_sentence(error: OSError) -> str:
+    """Without what a loader has tried in vain, which goes on for lines."""
+    return f"{error.strerror or str(error).partition(': ')[0]}"
 
 
 def _found(files: Any, base: str, infos: dict[str, dict[str, Any]]) -> Iterator[Found]:

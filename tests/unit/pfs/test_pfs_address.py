@@ -123,3 +123,8 @@ def test_paths_are_shown_with_slashes():
 def test_near_names_are_offered():
     assert did_you_mean("imges", ["images", "edges"]) == " Did you mean 'images'?"
     assert did_you_mean("zzz", ["images", "edges"]) == ""
+
+
+def test_a_branch_that_looks_like_a_commit_is_refused_for_that():
+    with pytest.raises(InvalidAddress, match="32 hex digits.*here a branch is meant, as in images@"):
+        parse_branch(f"images@{'0123456789abcdef' * 2}")

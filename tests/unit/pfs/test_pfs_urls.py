@@ -309,6 +309,18 @@ def test_a_missing_package_is_named(images, monkeypatch, url, package, extra):
         images.put_url("images@master:/x", url)
 
 
+def test_a_library_that_cannot_be_loaded_is_told_in_a_line(images, monkeypatch):
+    """As pyarrow says it of hdfs:// where there is no Java."""
+
+    def unable(url, **options):
+        raise OSError("Unable to load libjvm: /usr/lib/jvm/libjvm.so: no such file\n/other/libjvm.so: no such file")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", unable)
+    with pytest.raises(Unavailable) as caught:
+        images.put_url("images@master:/x", "hdfs://namenode/x")
+    assert str(caught.value) == "cannot open hdfs://namenode/x: Unable to load libjvm"
+
+
 def test_schemes_of_your_own(images, monkeypatch):
     monkeypatch.setattr("airflow_pachy.pfs.sources.HANDLERS", dict(HANDLERS))
     import sys
