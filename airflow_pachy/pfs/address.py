@@ -89,8 +89,8 @@ def parse_branch(text: str) -> Address:
     address = parse_address(text)
     if address.is_commit_id:
         raise InvalidAddress(
-            f"{text!r} names a commit, or would be a branch that looks like one (32 hex digits); here a branch is meant, "
-            f"as in {address.repo}@{DEFAULT_BRANCH}"
+            f"{text!r} names a commit, or would be a branch that looks like one (32 hex digits); here a branch is "
+            f"meant, as in {address.repo}@{DEFAULT_BRANCH}"
         )
     if address.path is not None or address.ancestry or "." in address.ref:
         raise InvalidAddress(f"{text!r} must name a branch and nothing more, as in {address.repo}@{DEFAULT_BRANCH}")

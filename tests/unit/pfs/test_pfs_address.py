@@ -126,5 +126,5 @@ def test_near_names_are_offered():
 
 
 def test_a_branch_that_looks_like_a_commit_is_refused_for_that():
-    with pytest.raises(InvalidAddress, match="32 hex digits.*here a branch is meant, as in images@"):
+    with pytest.raises(InvalidAddress, match=r"32 hex digits.*here a branch is meant, as in images@"):
         parse_branch(f"images@{'0123456789abcdef' * 2}")
