@@ -25,6 +25,11 @@ def test_wordcount(follow, pfs):
     counts = {path.strip("/"): int(data) for path, data in files(pfs, "wordcount_reduce@master").items()}
     words = " ".join(data.decode() for data in files(pfs, "texts@master").values()).lower()
     assert counts == Counter(re.findall("[a-z]+", words))
+    before = files(pfs, "wordcount_reduce@master^")
+    pfs.delete_file("texts@master:/night.txt")
+    follow.type("airflow dags test wordcount_map")
+    follow.type("airflow dags test wordcount_reduce")
+    assert files(pfs, "wordcount_reduce@master") == before
 
 
 def test_joins(follow, pfs):
@@ -51,6 +56,10 @@ def test_iris(follow, pfs):
     assert model != old
     # The second run found nothing new to train on, so what it published is what was there.
     assert pfs.inspect_commit("iris_model@master^").tree == pfs.inspect_commit("iris_model@master^^").tree
+    chosen = {"commits": {"iris_model@master": pfs.inspect_commit("iris_model@master^").id}}
+    follow.type(f"airflow dags test iris --conf '{json.dumps(chosen)}'")
+    assert pfs.get_file("iris_species@master:/meadow.csv") == pfs.get_file("iris_species@master^^:/meadow.csv")
+    assert pfs.get_file("iris_species@master:/meadow.csv") != pfs.get_file("iris_species@master^:/meadow.csv")
 
 
 def test_grid(follow, pfs):
