@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import threading
@@ -92,6 +93,13 @@ class Job:
     def run(self, try_number: int = 1, key: str | None = None, **changed: Any) -> Ended:
         """Run a set as Airflow runs its task."""
         return self.stage.run_task(key or self.key, {**self.arguments, **changed}, try_number)
+
+    def run_while(self, disturb: Callable[[Job], Any], **arguments: Any) -> Ended:
+        """Run the job's set, and disturb it meanwhile."""
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(copy_context().run, lambda: self.run(**arguments))
+            disturb(self)
+            return running.result()
 
     def results(self) -> list[DatumResult]:
         """Every record of the job's sets."""
@@ -219,6 +227,7 @@ async def _fire(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
     raise AssertionError("the trigger ended without an event")
 
 
+REQUEST = re.compile(rb"([A-Z]+) \S+ HTTP/1\.1\r\n")
 LOGGERS = ("task", "airflow_pachy.operators.pod_finding")
 LINES: ContextVar[list[str] | None] = ContextVar("lines", default=None)
 
@@ -246,7 +255,10 @@ class LinesByTask(logging.Handler):
 
 
 class Proxy:
-    """A TCP proxy in front of a server, which a test can shut and open again."""
+    """A TCP proxy in front of a server, which a test can shut and open again, or have hang.
+
+    `verbs` has the methods of the HTTP requests that went through.
+    """
 
     def __init__(self, host: str, target: tuple[str, int]) -> None:
         self._target = target
@@ -254,7 +266,9 @@ class Proxy:
         self._listener: socket.socket | None = None
         self._sockets: set[socket.socket] = set()
         self.port = 0
-        self.requests = 0
+        self.verbs: set[str] = set()
+        self._flows = threading.Event()
+        self._flows.set()
         self.open()
 
     def open(self) -> None:
@@ -263,8 +277,17 @@ class Proxy:
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
+    def hang(self) -> None:
+        """Accept connections and answer nothing, as a server does whose process is stopped."""
+        self._flows.clear()
+
+    def flow(self) -> None:
+        """Go on with everything that has come in meanwhile, whoever still waits for it."""
+        self._flows.set()
+
     def shut(self) -> None:
         """Refuse connections, and break those that are."""
+        self._flows.set()
         if self._listener is not None:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
@@ -280,14 +303,17 @@ class Proxy:
                 server = socket.create_connection(self._target)
             except OSError:
                 return
-            self.requests += 1
             for source, sink in ((client, server), (server, client)):
                 self._sockets.add(source)
-                threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+                arguments = (source, sink, source is client)
+                threading.Thread(target=self._copy, args=arguments, daemon=True).start()
 
-    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+    def _copy(self, source: socket.socket, sink: socket.socket, is_request: bool) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
+                if is_request and (verb := REQUEST.match(data)):
+                    self.verbs.add(verb[1].decode())
+                self._flows.wait()
                 sink.sendall(data)
         for one in (source, sink):
             with suppress(OSError):
@@ -363,12 +389,18 @@ def stage(connect, cluster, place, lines) -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="module")
-def proxy(s3_pod_endpoint) -> Iterator[Proxy]:
-    """Between pods and the S3 server."""
+def make_proxy(s3_pod_endpoint) -> Iterator[Callable[[], Proxy]]:
+    """Makes proxies between pods and the S3 server."""
     there = urlsplit(os.environ["PACHY_TEST_S3_ENDPOINT"])
-    proxy = Proxy(urlsplit(s3_pod_endpoint).hostname or "", (there.hostname or "", there.port or 80))
-    yield proxy
-    proxy.shut()
+    made: list[Proxy] = []
+
+    def make() -> Proxy:
+        made.append(Proxy(urlsplit(s3_pod_endpoint).hostname or "", (there.hostname or "", there.port or 80)))
+        return made[-1]
+
+    yield make
+    for proxy in made:
+        proxy.shut()
 
 
 class Scenarios:

@@ -62,24 +62,16 @@ def kill(job: Any, pattern: str, after: str = "did a") -> Any:
     return pod
 
 
-def meanwhile(job: Any, disturb: Any, **arguments: Any) -> Any:
-    """Run the job's set and disturb it."""
-    from concurrent.futures import ThreadPoolExecutor
-    from contextvars import copy_context
-
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(copy_context().run, lambda: job.run(**arguments))
-        disturb(job)
-        return running.result()
-
-
 @pytest.fixture(scope="module", autouse=True)
-def stories(scenarios, stage, connect, proxy, cluster, s3_pod_endpoint):
+def stories(scenarios, stage, connect, make_proxy, cluster, s3_pod_endpoint):
     """Plan one job for each story, in turn, and let them all run together."""
     stage.repo("tricks", {f"/{name}": b"" for name in (*TRICKS, *HARMLESS)})
     stage.repo("large", {"/file": os.urandom(30 << 20)})
     through = s3_pod_endpoint.rpartition(":")[0]
+    proxy, slow, impatient = make_proxy(), make_proxy(), make_proxy()
     connect("pachy_proxy", worker_endpoint_url=f"{through}:{proxy.port}")
+    connect("pachy_slow", worker_endpoint_url=f"{through}:{slow.port}")
+    connect("pachy_impatient", worker_endpoint_url=f"{through}:{impatient.port}", read_timeout=4, max_attempts=2)
     cluster.core.create_namespaced_secret(
         cluster.namespace,
         {"metadata": {"name": "bad"}, "stringData": {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}},
@@ -96,10 +88,23 @@ def stories(scenarios, stage, connect, proxy, cluster, s3_pod_endpoint):
         proxy.open()
 
     dead = stage.job(ONE_BY_ONE, task={"deferrable": True})
-    tell("helper", dead, lambda job: meanwhile(job, lambda job: kill(job, "airflow_pachy.worker")))
-    tell("container", stage.job(ONE_BY_ONE), lambda job: meanwhile(job, lambda job: kill(job, ".pfs/shim.sh")))
+    tell("helper", dead, lambda job: job.run_while(lambda job: kill(job, "airflow_pachy.worker")))
+    tell("container", stage.job(ONE_BY_ONE), lambda job: job.run_while(lambda job: kill(job, ".pfs/shim.sh")))
+
+    def hang(proxy: Any) -> Any:
+        def disturb(job: Any) -> None:
+            job.wait_for_line("did a")
+            proxy.hang()
+            time.sleep(30)
+            proxy.flow()
+
+        return lambda job: job.run_while(disturb)
+
+    slowly = f"{UPPER}; sleep 6"
     away = {"pfs_conn_id": "pachy_proxy"}
-    tell("outage", stage.job(f"{UPPER}; sleep 6", task=away), lambda job: meanwhile(job, outage))
+    tell("outage", stage.job(slowly, task=away), lambda job: job.run_while(outage))
+    tell("hanging", stage.job(slowly, task={"pfs_conn_id": "pachy_slow"}), hang(slow))
+    tell("hanging, short time-outs", stage.job(slowly, task={"pfs_conn_id": "pachy_impatient"}), hang(impatient))
     full = "case $words in */b) dd if=/dev/zero of=/pfs/out/big bs=1M count=300; sleep 240;; esac"
     tell("disk", stage.job(f"{UPPER}; {full}"))
     hungry = "case $words in */b) dd if=/dev/zero of=/dev/null bs=300M count=1;; esac"
@@ -109,8 +114,8 @@ def stories(scenarios, stage, connect, proxy, cluster, s3_pod_endpoint):
         pod = job.wait_for_line("did a")
         cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace, grace_period_seconds=1)
 
-    tell("deleted", stage.job(ONE_BY_ONE), lambda job: meanwhile(job, delete))
-    tell("deleted deferred", stage.job(ONE_BY_ONE, task={"deferrable": True}), lambda job: meanwhile(job, delete))
+    tell("deleted", stage.job(ONE_BY_ONE), lambda job: job.run_while(delete))
+    tell("deleted deferred", stage.job(ONE_BY_ONE, task={"deferrable": True}), lambda job: job.run_while(delete))
     tell("image", stage.job(UPPER, image="no-such-image:local"))
     nowhere = {"pod": {"node_selector": {"no": "such"}, "schedule_timeout_seconds": 3}}
     tell("unschedulable", stage.job(UPPER, task=nowhere))
@@ -124,12 +129,12 @@ def stories(scenarios, stage, connect, proxy, cluster, s3_pod_endpoint):
 
     def twice(job: Any) -> list[Any]:
         alone = {"pod": {"reattach_on_restart": False}}
-        return meanwhile(job, lambda job: setattr(job, "second", job.run(2, **alone)), **alone)
+        return job.run_while(lambda job: setattr(job, "second", job.run(2, **alone)), **alone)
 
     tell("two attempts", stage.job(ONE_BY_ONE), twice)
 
     def adopted(job: Any) -> Any:
-        return meanwhile(job, lambda job: setattr(job, "second", job.wait_for_line("did a") and job.run()))
+        return job.run_while(lambda job: setattr(job, "second", job.wait_for_line("did a") and job.run()))
 
     tell("adopted", stage.job(ONE_BY_ONE), adopted)
 
@@ -220,6 +225,14 @@ def test_half_a_minute_without_s3_costs_nothing(scenarios):
     story = scenarios.end_of("outage")
     succeeded(story)
     assert "Replacing" not in story.ended.text, "the pod has waited"
+
+
+@pytest.mark.parametrize("name", ["hanging", "hanging, short time-outs"])
+def test_half_a_minute_of_an_s3_that_takes_requests_and_does_not_answer(scenarios, name):
+    story = scenarios.end_of(name)
+    succeeded(story)
+    assert "Replacing" not in story.ended.text, "the pod has waited"
+    assert sorted(Counter(result.datum for result in story.job.results()).values()) == [1, 1, 1, 1]
 
 
 def test_wrong_credentials_are_said_and_not_tried_again(scenarios):

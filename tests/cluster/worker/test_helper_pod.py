@@ -110,6 +110,19 @@ def elsewhere(plan: SetPlan) -> SetPlan:
     return replace(plan, results_prefix=f"{plan.results_prefix}-here")
 
 
+def test_the_image_says_what_it_is_and_starts_the_worker_quickly(cluster, helper_image):
+    container = k8s.V1Container(
+        name="about", image=helper_image, command=["/opt/pachy/bin/python", "-m", "airflow_pachy.worker.about"]
+    )
+    name = f"about-{secrets.token_hex(4)}"
+    spec = k8s.V1PodSpec(containers=[container], restart_policy="Never")
+    cluster.create(k8s.V1Pod(metadata=k8s.V1ObjectMeta(name=name), spec=spec))
+    cluster.wait(name, lambda pod: pod.status.phase in ("Succeeded", "Failed"))
+    about = json.loads(cluster.logs(name, "about").partition("helper image: ")[2])
+    assert about["start_cpu_seconds"] < 1, "seconds say nothing where tests run side by side"
+    assert about["size_mib"] < 330
+
+
 def test_a_python_image_gives_what_the_local_runner_gives(bench, python_image):
     script = (
         "import os, shutil, sys\n"
