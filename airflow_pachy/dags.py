@@ -246,7 +246,8 @@ def _standing(
     """What stands has no datums, so what is given for those says nothing to it."""
     from inspect import signature
 
-    known = {name for cls in operator.__mro__[:2] for name in signature(vars(cls)["__init__"]).parameters}
+    # Its own arguments, those of StandingOperator and of BaseOperator.
+    known = {name for cls in operator.__mro__[:3] for name in signature(vars(cls)["__init__"]).parameters}
     arguments = {**stage_arguments(spec), "pfs_conn_id": pfs_conn_id, **given, **own}
     ours = {name: value for name, value in arguments.items() if name in known and name not in {"self", "kwargs"}}
     return operator(task_id=spec.name, **ours)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 SCRIPT = ("/pfs/.pfs/busybox", "sh", "/pfs/.pfs/spout.sh")
 KILL_GRACE_SECONDS = 10
-_RETRIES = {"retries": 20, "retry_delay": timedelta(seconds=30), "max_retry_delay": timedelta(minutes=10)}
 
 
 class PfsSpoutOperator(StandingOperator):
@@ -49,6 +48,7 @@ class PfsSpoutOperator(StandingOperator):
     """
 
     workload = "spout"
+    own_retries = 20
 
     def __init__(
         self,
@@ -63,8 +63,7 @@ class PfsSpoutOperator(StandingOperator):
         **kwargs: Any,
     ) -> None:
         body = {"overwrite": overwrite, "marker": marker, **({"service": dict(service)} if service else {})}
-        backoff = {**_RETRIES, "retry_exponential_backoff": True}
-        super().__init__(body=body, output=output, image=image, **{**backoff, **kwargs})
+        super().__init__(body=body, output=output, image=image, **kwargs)
         self.run_for = run_for
         self.poll_interval = poll_interval
 

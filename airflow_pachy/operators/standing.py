@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines import PipelineSpec
 
 
+RETRIES = {
+    "retry_delay": timedelta(seconds=30),
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_exponential_backoff": True,
+}
+
+
 class StandingOperator(BaseOperator):
     """Keeps one pod standing; its arguments are those of `PfsServiceOperator` and `PfsSpoutOperator`.
 
@@ -30,6 +38,8 @@ class StandingOperator(BaseOperator):
     ui_color = "#e6f4ea"
     workload = ""
     """`service` or `spout`: the field of a pipeline spec that says what this is."""
+    own_retries = 5
+    """Where neither the author nor the DAG's defaults say it."""
 
     def __init__(
         self,
@@ -55,6 +65,9 @@ class StandingOperator(BaseOperator):
         pod: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        # What fails here is Kubernetes or the network, which mend; bad code and bad images fail for good.
+        if "retries" not in {**(kwargs.get("default_args") or {}), **kwargs}:
+            kwargs |= {**RETRIES, "retries": self.own_retries}
         super().__init__(**kwargs)
         self.origin = f"{type(self).__name__} {self.task_id!r}"
         check_pod_arguments(self.origin, pod or {})

@@ -275,5 +275,13 @@ def test_a_local_runner_is_refused_where_kubernetes_would_be_there(pfs, cluster)
         task(runner="local").execute({})
 
 
+def test_retries_are_the_authors_the_dags_or_ours():
+    delay = timedelta(seconds=30)
+    assert (task().retries, task().retry_delay) == (20, delay)
+    assert task(retries=1).retries == 1
+    (found,) = pipeline_dag(SPEC, default_args={"retries": 3}).tasks
+    assert found.retries == 3
+
+
 def test_how_long_a_run_looks_after_it_can_be_said():
     assert task(run_for=timedelta(minutes=5)).run_for == timedelta(minutes=5)
