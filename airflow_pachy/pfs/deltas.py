@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.objects import new_ulid
+from airflow_pachy.pfs.tree.codec import read_parquet
 from airflow_pachy.pfs.tree.entries import Change, Content, Entry, Put, Remove, Segment
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def write_delta(store: ObjectStore, commit_id: str, changes: Sequence[Change]) -
 def read_delta(store: ObjectStore, key: str) -> list[Change]:
     """The batch of changes stored at `key`. Raises `ObjectNotFound` or `Corrupt`."""
     try:
-        table = pq.read_table(io.BytesIO(store.get(key)))
+        table = read_parquet(store.get(key))
         return [_change(row) for row in table.to_pylist()]
     except (pa.ArrowException, KeyError) as error:
         raise Corrupt(f"object {key} in {store.url} is not a batch of changes: {error}") from error

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from airflow_pachy.errors import Corrupt, ObjectNotFound
+from airflow_pachy.pfs.tree.codec import read_parquet
 from airflow_pachy.pfs.tree.schema import LEAF, single
 from airflow_pachy.pipelines.rows_table import bodies_of, fields_of
 
@@ -72,7 +72,7 @@ def _best(outcomes: pa.Table) -> Any:
 def _read_columns(body: bytes, key: str) -> pa.Table:
     """The columns of an outcome; outputs, by far the most of a record, are not decoded."""
     try:
-        table = pq.read_table(pa.BufferReader(body), columns=_OUTCOME_COLUMNS).select(_OUTCOME_COLUMNS)
+        table = read_parquet(body, _OUTCOME_COLUMNS).select(_OUTCOME_COLUMNS)
     except (pa.ArrowException, KeyError) as error:
         raise Corrupt(f"{key} is not a result record ({error}): delete it and rerun the job's datum set") from error
     records: Any = pa.array([key] * table.num_rows, pa.string())
@@ -131,7 +131,7 @@ def read_outputs(store: ObjectStore, datums: pa.Table) -> Iterator[Outputs]:
 
 def _outputs_of(body: bytes, key: str, datums: pa.Table, rows: Any) -> Outputs:
     try:
-        table = pq.read_table(pa.BufferReader(body), columns=["datum", "outputs"])
+        table = read_parquet(body, ["datum", "outputs"])
         found = table.take(rows) if pc.max(rows).as_py() < table.num_rows else table[:0]
         ids, outputs = single(found["datum"]), single(found["outputs"])
     except (pa.ArrowException, KeyError) as error:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_pachy.errors import Corrupt, ObjectExists
+from airflow_pachy.pfs.tree.codec import read_parquet
 from airflow_pachy.pfs.tree.entries import Content, Entry, Segment
 from airflow_pachy.pfs.tree.schema import HASH, SEGMENT
 
@@ -93,7 +94,7 @@ def encode_results(results: Iterable[DatumResult]) -> bytes:
 def decode_results(body: bytes, *, key: str = "result record") -> list[DatumResult]:
     """Read what `encode_results` wrote; `key` names the object in errors. Raises `Corrupt`."""
     with _decoding(key):
-        rows = pq.read_table(pa.BufferReader(body)).to_pylist()
+        rows = read_parquet(body).to_pylist()
         return [_from_row(row) for row in rows]
 
 
@@ -103,7 +104,7 @@ class RecordFile:
     def __init__(self, body: bytes, key: str) -> None:
         self._key = key
         with _decoding(key):
-            self._table = pq.read_table(pa.BufferReader(body))
+            self._table = read_parquet(body)
 
     def result(self, row: int) -> DatumResult:
         """The result in this row, counted from 0."""

@@ -35,6 +35,15 @@ def encode(table: pa.Table, level: int) -> bytes:
     return sink.getvalue()
 
 
+def read_parquet(body: bytes, columns: list[str] | None = None) -> pa.Table:
+    """All rows of a Parquet object in memory, in this thread. Raises `pa.ArrowException`, `OSError`.
+
+    `pq.read_table` would look for a data set around the file first, which takes as long as reading it, and would start
+    threads that abort a process which happens to end at once ("terminate called without an active exception").
+    """
+    return pq.ParquetFile(pa.BufferReader(body)).read(columns=columns, use_threads=False)
+
+
 def decode(body: bytes, level: int, key: str) -> pa.Table:
     """Read what `encode` wrote, columns in the order of the schema; `key` names the object in errors.
 
@@ -42,9 +51,7 @@ def decode(body: bytes, level: int, key: str) -> pa.Table:
     """
     schema = schema_of(level)
     try:
-        # `read_table` would look for a data set around the file first, which takes as long as reading it.
-        table = pq.ParquetFile(pa.BufferReader(body)).read(columns=schema.names, use_threads=False)
-        table = table.select(schema.names)
+        table = read_parquet(body, schema.names).select(schema.names)
         if not table.schema.equals(schema):
             table = table.cast(schema)
         table = table.replace_schema_metadata(None)
