@@ -3,7 +3,7 @@
 import pytest
 
 from airflow_pachy.errors import RepoNotFound
-from airflow_pachy.pipelines import list_jobs
+from airflow_pachy.pipelines import inspect_job, list_jobs
 
 pytestmark = pytest.mark.slow
 CONTENT = {"/a": b"alpha", "/b": b"beta", "/c": b"gamma\n" * 1000, "/d": bytes(range(97, 123))}
@@ -47,6 +47,8 @@ def test_pods_give_the_same_bytes(airflow, cluster, words, runner):
     assert run.xcom(f"upper_{runner}.plan", "job")["sets"] == 2
     assert published(words, f"upper_{runner}@master") == published(words, "upper_local@master")
     assert "b done" in run.log, "the user's output is in the task's log"
+    (image,) = inspect_job(words, run.xcom(f"upper_{runner}.plan", "job")["id"]).images
+    assert "sha256:" in image, "provenance has what the tag meant"
     assert pods(cluster) == []
 
 
