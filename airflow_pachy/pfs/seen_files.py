@@ -122,14 +122,15 @@ class Visit:
         if self._writer is None:
             return
         recent = self._recent_ns
-        rows = [
-            (one.path, one.size_bytes, one.mtime_ns, one.ctime_ns, one.inode, digest)
+        kept = [
+            (*one, digest)
             for one, digest in zip(files, hashes, strict=True)
             if one.mtime_ns < recent and one.ctime_ns < recent
         ]
-        if not rows:
+        if not kept:
             return
-        columns = zip(*rows, strict=True)
+        paths, _, sizes, _, *others = zip(*kept, strict=True)
+        columns = (paths, sizes, *others)
         arrays: Any = [pa.array(values, kind) for values, (_, kind) in zip(columns, _COLUMNS, strict=True)]
         try:
             self._writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))

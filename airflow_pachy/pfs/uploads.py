@@ -198,7 +198,9 @@ class PutDirectory:
                 size_bytes += len(data)
                 digest = hash_bytes(data)
                 if there is None or there.hash != digest:
-                    content = self.writer.write(data, digest)
+                    # It may have grown since it was found.
+                    is_small = len(data) <= WHOLE_BYTES
+                    content = self.writer.write_small(data, digest) if is_small else self.writer.write(data)
                     digest = content.hash
             hashes.append(digest)
             if content is None:

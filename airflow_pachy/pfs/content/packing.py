@@ -43,13 +43,15 @@ class PackWriter:
 
     def add(self, chunk: Chunk, chunk_hash: bytes | None) -> Segment:
         """Where `chunk` will lie. Raises what an earlier upload raised."""
-        size = len(chunk)
-        if self._size and (self._size + size > self._target_bytes or self._is_worth_sending()):
-            self._send()
-        segment = Segment(self._key, self._size, size, chunk_hash)
-        self._chunks.append(_unchanging(chunk))
-        self._size += size
-        return segment
+        size, start = len(chunk), self._size
+        # Few of many small chunks come so far.
+        if start + size > self._target_bytes or start >= self._early_bytes:
+            if start and (start + size > self._target_bytes or self._is_worth_sending()):
+                self._send()
+            start = self._size
+        self._chunks.append(chunk if isinstance(chunk, bytes) else _unchanging(chunk))
+        self._size = start + size
+        return Segment(self._key, start, size, chunk_hash)
 
     def flush(self) -> None:
         """Return when everything added is in the store."""
@@ -65,8 +67,8 @@ class PackWriter:
         self._threads.shutdown(cancel_futures=True)
 
     def _is_worth_sending(self) -> bool:
-        """Whether nothing is on its way and there is enough; more each time, lest a slow source be packed small."""
-        if self._size < self._early_bytes or not all(upload.done() for upload in self._running):
+        """Whether nothing is on its way; it takes more each time, lest a slow source be packed small."""
+        if not all(upload.done() for upload in self._running):
             return False
         self._early_bytes = min(2 * self._early_bytes, self._target_bytes)
         return True
@@ -92,8 +94,6 @@ class PackWriter:
             self._places.release()
 
 
-def _unchanging(chunk: Chunk) -> bytes | memoryview:
+def _unchanging(chunk: bytearray | memoryview) -> bytes | memoryview:
     """The chunk, or a copy if whoever owns its bytes may change them before they are sent."""
-    if isinstance(chunk, bytes) or (isinstance(chunk, memoryview) and isinstance(chunk.obj, bytes)):
-        return chunk
-    return bytes(chunk)
+    return chunk if isinstance(chunk, memoryview) and isinstance(chunk.obj, bytes) else bytes(chunk)

@@ -78,16 +78,20 @@ class ContentWriter:
         finally:
             self.close()
 
-    def write(self, data: Data, digest: bytes | None = None) -> Content:
-        """Store a whole file: bytes, an open binary file from where it stands, or the file at a path.
+    def write_small(self, data: bytes, digest: bytes) -> Content:
+        """Store a whole file of at most `chunking.MIN_BYTES`, whose `hash_bytes` the caller has computed."""
+        size = len(data)
+        if size <= INLINE_BYTES:
+            return Content(digest, size, (), data)
+        return Content(digest, size, (self._stored.get(digest) or self._place(data, digest),))
 
-        Who has the hash of bytes already (`hash_bytes`) may give it as `digest`.
-        """
+    def write(self, data: Data) -> Content:
+        """Store a whole file: bytes, an open binary file from where it stands, or the file at a path."""
         if isinstance(data, Path):
             with data.open("rb") as file:
                 return self._write_stream(file)
         if isinstance(data, bytes) and len(data) <= chunking.MIN_BYTES:
-            return self._write_small(data, digest)
+            return self.write_small(data, hash_bytes(data))
         if isinstance(data, bytes | bytearray | memoryview):
             view = memoryview(data).cast("B")
             return self._write_small(view) if len(view) <= chunking.MIN_BYTES else self._store(chunking.split(view))
@@ -125,12 +129,9 @@ class ContentWriter:
             return self._write_small(head)
         return self._store(chunking.split_stream(source, head))
 
-    def _write_small(self, data: bytes | memoryview, digest: bytes | None = None) -> Content:
+    def _write_small(self, data: bytes | memoryview) -> Content:
         size = len(data)
-        if size == 0:
-            return EMPTY
-        if digest is None:
-            digest = hash_bytes(data)
+        digest = hash_bytes(data)
         if size <= INLINE_BYTES:
             return Content(digest, size, (), bytes(data))
         return Content(digest, size, (self._place(data, digest),))
