@@ -6,9 +6,11 @@ import secrets
 import time
 import urllib.request
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from airflow_pachy.cli.app import main
 from airflow_pachy.operators import PfsServiceOperator
@@ -17,6 +19,7 @@ from airflow_pachy.pipelines.standing import find_standing
 
 pytestmark = pytest.mark.slow
 PORT = 8080
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -45,7 +48,29 @@ def pfs(cluster, helper_image, s3_pod_endpoint, s3_bucket, metadata, monkeypatch
 
 
 @pytest.fixture
-def serve(pfs, python_image):
+def rights(cluster, tmp_path, monkeypatch):
+    """A connection to Kubernetes with the rights of `rbac-standing.yaml`, and no others."""
+    from kubernetes import client
+
+    role, binding = list(yaml.safe_load_all((REPOSITORY / "helm_values/rbac-standing.yaml").read_text()))
+    name = f"standing-{secrets.token_hex(3)}"
+    cluster.core.create_namespaced_service_account(cluster.namespace, {"metadata": {"name": name}})
+    role["metadata"]["namespace"] = binding["metadata"]["namespace"] = cluster.namespace
+    binding["subjects"] = [{"kind": "ServiceAccount", "name": name, "namespace": cluster.namespace}]
+    api = client.RbacAuthorizationV1Api()
+    api.create_namespaced_role(cluster.namespace, role)
+    api.create_namespaced_role_binding(cluster.namespace, binding)
+    token = cluster.core.create_namespaced_service_account_token(name, cluster.namespace, {"spec": {"audiences": []}})
+    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    config["users"] = [{"name": config["contexts"][0]["context"]["user"], "user": {"token": token.status.token}}]
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    extra = {"kube_config_path": str(tmp_path / "kubeconfig")}
+    monkeypatch.setenv("AIRFLOW_CONN_LIMITED", json.dumps({"conn_type": "kubernetes", "extra": extra}))
+    return "limited"
+
+
+@pytest.fixture
+def serve(pfs, python_image, rights):
     """Runs the task that serves the newest commit, as a worker would."""
     small = {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
 
@@ -59,6 +84,7 @@ def serve(pfs, python_image):
             # As an argument, Kubernetes would take $(COMMIT) for a variable of its own.
             stdin=["echo $pages_COMMIT >/tmp/commit", f"exec python3 -m http.server {PORT} --directory /pfs/pages"],
             container_resources=small,
+            kubernetes_conn_id=rights,
             pod={"pod_spec": {"terminationGracePeriodSeconds": 1}},
             deferrable=False,
             ready_timeout=timedelta(minutes=3),
