@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only PART ...] [--runs N] [--without PEER ...] [--work DIR] [--json FILE]`."""
+"""`python -m benchmarks [--quick] [--only PART ...] [--runs N] [--without PEER ...] [--work DIR] [--large MIB] ...`."""
 
 from __future__ import annotations
 
@@ -89,6 +89,7 @@ def main() -> None:
         metavar="COMMAND",
         help="run this when a round's objects are deleted, for stores that free late",
     )
+    parser.add_argument("--large", type=int, metavar="MIB", help="size of the large file; the store must hold it twice")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured to FILE")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="pachy-bench-", dir=arguments.work))
@@ -98,6 +99,8 @@ def main() -> None:
     peers = {name for name in sorted(PEERS) if name not in arguments.without and not _is_absent(name)}
     scale = QUICK if arguments.quick else FULL
     scale = replace(scale, runs=arguments.runs or scale.runs)
+    if arguments.large:
+        scale = replace(scale, large=LargeFile(arguments.large << 20))
     target = replace(target, after_removal=arguments.after_round)
     try:
         use_bytecode(folder / "bytecode")
