@@ -9,11 +9,11 @@ import json
 import os
 import sys
 import traceback
+from datetime import UTC, datetime
 from importlib import util
 from pathlib import Path
 
 from airflow.models.xcom import XComModel
-from airflow.sdk import timezone
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.utils.session import create_session
 from sqlalchemy import select
@@ -30,7 +30,7 @@ def load_dags(folder):
 
 
 def run(dag, conf, logical_date):
-    when = {} if logical_date is None else {"logical_date": timezone.parse(logical_date)}
+    when = {} if logical_date is None else {"logical_date": datetime.fromisoformat(logical_date).replace(tzinfo=UTC)}
     dag_run = dag.test(run_conf=conf, **when)
     with create_session() as session:
         tasks = {}
