@@ -79,6 +79,7 @@ class DatumMapOperator(TaskGroup):
     :param egress: copy each published commit there, as a fourth step; see `PfsEgressOperator`.
     :param egress_conn_id: connection with the credentials of that place.
     :param pipeline: name under which processed datums are remembered; default: the output repo.
+    :param enable_stats: for specs' sake: times, sizes and the end of the log of each datum are always kept.
     :param runner: "kubernetes", "local", or "auto" for what the connection says.
     :param pod: any further argument of `KubernetesPodOperator`, such as `{"node_selector": {...}}`.
     :param task_arguments: arguments of `BaseOperator` (`retries`, `pool`, `queue`, ...), for all three steps.

@@ -44,6 +44,7 @@ def listing_rule(node: Input, identity: DatumIdentity) -> str:
 def list_all(node: Input, sources: Sources, identity: DatumIdentity, leaves: Leaves, base: Tree) -> Difference:
     """The difference to the job tree `base`, from a listing of all datums."""
     datums = concat(list_tables(node, sources, identity, leaves))
+    pa.default_memory_pool().release_unused()
     return compare_all(distinct(datums) if node.may_repeat else datums, base)
 
 

@@ -128,19 +128,25 @@ def _key_of(leaf: PfsInput, sources: Sources) -> LeafKey:
 
 
 def _identified(rows: Rows, identity: DatumIdentity, leaves: Leaves) -> pa.Table:
-    prefix = identity.prefix()
-    encoded = [leaf.name.encode() for leaf in leaves.keys]
-    names = [b"%d:%s" % (len(name), name) for name in encoded]
     columns: Any = [single(rows.files[field.name]) for field in INPUT]
-    numbers, raw, digests = columns[0].to_pylist(), columns[1].cast(pa.binary()).to_pylist(), columns[2].to_pylist()
-    # `identity_token`, spelled out as in `_files`.
-    tokens = [
-        b"%s%d:%s%s" % (names[number], len(path), path, digest)
-        for number, path, digest in zip(numbers, raw, digests, strict=True)
-    ]
-    bounds = rows.offsets.tolist()
-    ids = [_identify(prefix + b"".join(tokens[start:end])) for start, end in pairwise(bounds)]
+    tokens, starts = _tokens(leaves, *columns[:3])
+    prefix = identity.prefix()
+    bounds = starts[rows.offsets].tolist()
+    ids = [_identify(prefix + tokens[start:end]) for start, end in pairwise(bounds)]
     return _table(ids, rows.offsets, pa.StructArray.from_arrays(columns, fields=list(INPUT)))
+
+
+def _tokens(leaves: Leaves, numbers: Any, paths: Any, hashes: Any) -> tuple[bytes, Any]:
+    """`identity_token` of all inputs, one behind the other, and where each begins and the last one ends."""
+    encoded = [leaf.name.encode() for leaf in leaves.keys]
+    names = pa.array([b"%d:%s" % (len(name), name) for name in encoded], pa.binary()).take(numbers)
+    raw = paths.cast(pa.binary())
+    join: Any = pc.binary_join_element_wise
+    lengths: Any = pc.binary_length(raw).cast(pa.string()).cast(pa.binary())
+    joined = join(join(names, lengths, b""), join(raw, hashes.cast(pa.binary()), b""), b":")
+    _valid, offsets, data = joined.buffers()
+    starts = np.frombuffer(offsets, np.int32)[joined.offset : joined.offset + len(joined) + 1]
+    return (data.to_pybytes() if data is not None else b""), starts
 
 
 def _files(rows: pa.Table, prefix: bytes, number: int) -> pa.Table:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from airflow_pachy.pfs.tree import Directory
 from airflow_pachy.pfs.tree.schema import HASH, single
 from airflow_pachy.pipelines.inputs import GroupInput, JoinInput, PfsInput, UnionInput
-from airflow_pachy.pipelines.inputs.keys import key_filler
+from airflow_pachy.pipelines.inputs.keys import key_filler, text_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,34 +48,48 @@ def _is_plain(member: Input) -> bool:
 
 def keyed_rows(node: KeyedInput, sources: Sources, number: Callable[[PfsInput], int]) -> Iterator[Rows]:
     """The datums of a join or group, some at a time; `number` gives what is written for a leaf."""
-    files, keys, members = _sorted_files(node, sources, number)
+    files, keys, members = _all_files(node, sources, number)
     if not files.num_rows:
         return
+    order: Any = pc.sort_indices(keys)
+    keys = keys.take(order)
     same: Any = pc.equal(keys[1:], keys[:-1])
     starts = np.concatenate([[0], np.flatnonzero(~same.to_numpy(zero_copy_only=False)) + 1])
+    del keys, same
+    # What reading the trees took would stay with the allocator until the end of the plan.
+    pa.default_memory_pool().release_unused()
+    places = order.to_numpy()
     if isinstance(node, JoinInput):
-        yield from _joined(files, starts, members, np.array(node.outer))
+        yield from _joined(files, places, starts, members[places], np.array(node.outer))
     else:
-        yield from _grouped(files, np.append(starts, files.num_rows))
+        yield from _grouped(files, places, np.append(starts, files.num_rows))
 
 
-def _sorted_files(node: KeyedInput, sources: Sources, number: Callable[[PfsInput], int]) -> tuple[pa.Table, Any, Any]:
-    """All files of all members by key, their keys, and the number of the member that each comes from."""
+def _all_files(node: KeyedInput, sources: Sources, number: Callable[[PfsInput], int]) -> tuple[pa.Table, Any, Any]:
+    """All files of all members, their keys, and the number of the member that each comes from."""
+    tables: list[pa.Table]
     tables, keys, members = [_FILE.empty_table()], [pa.array([], pa.string())], [np.zeros(0, np.int32)]
     for place, member in enumerate(node.members):
         for leaf in member.leaves():
-            fill = key_filler(leaf.glob, node.template(leaf))
             for files in _files(leaf, sources, number(leaf)):
                 tables.append(files)
-                paths: Any = files["path"].to_pylist()
-                keys.append(pa.array(list(map(fill, paths)), pa.string()))
+                keys.append(_keys(leaf.glob, node.template(leaf), single(files["path"])))
                 members.append(np.full(files.num_rows, place, np.int32))
-    column = pa.concat_arrays(keys)
-    keys.clear()
-    order: Any = pc.sort_indices(column)
     files = pa.concat_tables(tables)
     tables.clear()
-    return files.take(order).combine_chunks(), column.take(order), np.concatenate(members)[order.to_numpy()]
+    for place, column in enumerate(_FILE):
+        # One column after the other, so that there are never two of everything.
+        files = files.set_column(place, column, pa.concat_arrays(files.column(place).chunks))
+    return files, pa.concat_arrays(keys), np.concatenate(members)
+
+
+def _keys(pattern: str, template: str, paths: Any) -> Any:
+    """The keys of paths that the glob matches."""
+    around = text_around(pattern, template)
+    if around is None:
+        return pa.array(list(map(key_filler(pattern, template), paths.to_pylist())), pa.string())
+    before, behind = map(len, around)
+    return pc.utf8_slice_codeunits(paths, before, -behind if behind else None)
 
 
 def _files(leaf: PfsInput, sources: Sources, number: int) -> Iterator[pa.Table]:
@@ -103,32 +117,35 @@ def _files(leaf: PfsInput, sources: Sources, number: int) -> Iterator[pa.Table]:
     yield from waiting()
 
 
-def _grouped(files: pa.Table, bounds: Any) -> Iterator[Rows]:
+def _grouped(files: pa.Table, places: Any, bounds: Any) -> Iterator[Rows]:
     """A datum for each run of files with one key."""
     cuts = np.searchsorted(bounds, np.arange(0, bounds[-1], _CHUNK))
     for first, last in pairwise(np.unique([*cuts, len(bounds) - 1]).tolist()):
         offsets = bounds[first : last + 1]
-        yield Rows(files[offsets[0] : offsets[-1]], offsets - offsets[0])
+        yield Rows(files.take(pa.array(places[offsets[0] : offsets[-1]])), offsets - offsets[0])
 
 
-def _joined(files: pa.Table, starts: Any, members: Any, outer: Any) -> Iterator[Rows]:
+def _joined(files: pa.Table, places: Any, starts: Any, members: Any, outer: Any) -> Iterator[Rows]:
     """Every combination of one file of each member, the first member varying fastest."""
     count = len(outer)
     # By key and member: how many files, and where the first of them is.
     cells = np.searchsorted(starts, np.arange(len(members)), side="right") - 1
     sizes = np.bincount(cells * count + members, minlength=len(starts) * count).reshape(len(starts), count)
+    # From here on there is one of these for each key and member.
+    del cells, members
     first = starts[:, None] + np.cumsum(sizes, axis=1) - sizes
     complete: Any = (sizes > 0).all(axis=1)
     taking_part = (sizes > 0) & (complete[:, None] | outer[None, :])
     factors = np.where(taking_part, sizes, 1)
     products = np.where(taking_part.any(axis=1), factors.prod(axis=1), 0)
     strides = np.cumprod(factors, axis=1) // factors
+    del sizes, complete
     ends = np.cumsum(products)
     for begin in range(0, int(ends[-1]), _CHUNK):
         numbers = np.arange(begin, min(begin + _CHUNK, int(ends[-1])))
         key = np.searchsorted(ends, numbers, side="right")
         within = numbers - (ends[key] - products[key])
-        places = first[key] + within[:, None] // strides[key] % factors[key]
         chosen = taking_part[key]
+        ordered = (first[key] + within[:, None] // strides[key] % factors[key])[chosen]
         offsets = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))])
-        yield Rows(files.take(pa.array(places[chosen])), offsets)
+        yield Rows(files.take(pa.array(places[ordered])), offsets)
