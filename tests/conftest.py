@@ -213,6 +213,7 @@ def _start_mysql(home: Path, port: int) -> subprocess.Popen[bytes]:
         "--bind-address=127.0.0.1",
         "--skip-log-bin",
         "--innodb-flush-log-at-trx-commit=0",
+        "--innodb-flush-method=nosync",
         "--max-connections=200",
     ]
     with (home / "log").open("wb") as log:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from airflow_pachy.errors import NothingNew
+from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Commit, CommitProvenance, Job, JobInput
 from airflow_pachy.pipelines.datums_changes import listing_rule
 from airflow_pachy.pipelines.job_rows import code_text, find_job_of_run
@@ -60,6 +61,7 @@ def open_job(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> Ope
     return opened
 
 
+@retried
 def _open(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> tuple[str | None, OpenJob]:
     """The output commit that the job had before, and the job, opened in one transaction."""
     with pfs.metadata.session() as session:

@@ -1,4 +1,4 @@
-"""The job engine on PostgreSQL and a real S3, with planners and assemblers side by side."""
+"""The job engine on database servers and a real S3, with planners and assemblers side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_pachy.pfs import Pfs
 from airflow_pachy.pipelines import JobRequest, PipelineSpec, assemble_job, list_jobs, plan_job
 from airflow_pachy.testing.pipelines import InProcessRunner
 
-pytestmark = [pytest.mark.postgres, pytest.mark.s3]
+pytestmark = pytest.mark.s3
 
 SPEC = {
     "pipeline": {"name": "edges"},
@@ -25,8 +25,8 @@ def upper(inputs):
 
 
 @pytest.fixture
-def pfs(postgres_url, real_s3):
-    with Pfs.open(real_s3.url, postgres_url, real_s3.s3) as client:
+def pfs(server_url, real_s3):
+    with Pfs.open(real_s3.url, server_url, real_s3.s3) as client:
         client.create_repo("images")
         with client.commit("images@master") as commit:
             for number in range(20):

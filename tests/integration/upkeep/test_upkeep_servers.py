@@ -1,4 +1,4 @@
-"""Upkeep on a real S3 server and PostgreSQL."""
+"""Upkeep on a real S3 and database servers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import select
 from airflow_pachy.metadata.models import Base
 from airflow_pachy.pfs import Pfs
 
-pytestmark = [pytest.mark.s3, pytest.mark.postgres]
+pytestmark = pytest.mark.s3
 NOW = timedelta(0)
 LARGE = b"0123456789abcdef" * 100_000
 
@@ -33,9 +33,9 @@ def here(tmp_path):
 
 
 @pytest.fixture
-def there(real_s3, postgres_url):
+def there(real_s3, server_url):
     """A root on servers."""
-    with Pfs.open(f"{real_s3.url}/root", postgres_url, s3=real_s3.s3) as client:
+    with Pfs.open(f"{real_s3.url}/root", server_url, s3=real_s3.s3) as client:
         yield client
 
 
@@ -99,14 +99,14 @@ def test_collecting_on_servers(there):
     assert there.fsck(deep=True) == []
 
 
-def test_collecting_while_writers_write(there, real_s3, postgres_url):
+def test_collecting_while_writers_write(there, real_s3, server_url):
     """Real threads, a real database: nothing that a put returned from is lost."""
     there.create_repo("busy")
     errors: list[Exception] = []
 
     def write(number):
         try:
-            with Pfs.open(f"{real_s3.url}/root", postgres_url, s3=real_s3.s3) as client:
+            with Pfs.open(f"{real_s3.url}/root", server_url, s3=real_s3.s3) as client:
                 for turn in range(6):
                     client.put_file(f"busy@b{number}:/{turn}", LARGE[turn:] + b"%d" % number)
                     client.put_file(f"busy@b{number}:/{turn}", LARGE + b"%d" % (turn % 2))
