@@ -66,7 +66,8 @@ def git_asset(url: str, branch: str) -> Asset:
 
 def git_uri(address: str, branch: str) -> str:
     """The URI of the asset of a git branch; `address` is host and path, as `github.com/owner/project`."""
-    return f"git-push://{quote(address)}?{urlencode({'branch': branch})}"
+    # Airflow writes a URI without a host, as of a local repository, in another way.
+    return f"git-push://{quote(address.lstrip('/'))}?{urlencode({'branch': branch})}"
 
 
 def normalize_uri(uri: SplitResult) -> SplitResult:

@@ -208,3 +208,8 @@ def test_the_asset_of_a_branch_is_the_same_whatever_the_way_to_its_repository(ur
         == git_uri("github.com/owner/project", "release/1.x")
         == git_uri(repository_address(url), "release/1.x")
     )
+
+
+def test_a_repository_without_a_host_has_an_asset_too():
+    asset = git_asset("file:///srv/git/project.git", "main")
+    assert asset.uri == git_uri(repository_address("file:///srv/git/project.git"), "main")
