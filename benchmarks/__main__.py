@@ -57,7 +57,7 @@ FULL = Scale(
     datums=1_000_000,
     pod_datums=1_000,
     output_bytes=5 << 30,
-    chain_commits=3,
+    chain_commits=2,
 )
 QUICK = Scale(
     files=Workload(files=2_000, size_bytes=4 << 10, changed=20),
