@@ -99,6 +99,11 @@ class Airflow:
                 if sign == signal.SIGTERM:
                     time.sleep(0.5)
 
+    @property
+    def session(self) -> int:
+        """The id of the session that its processes are in, whatever their process groups; 0 when it does not run."""
+        return self._process.pid if self._process is not None else 0
+
     def check(self) -> None:
         """Exit with the end of the log when Airflow has died."""
         if self._process is not None and self._process.poll() is not None:
