@@ -142,6 +142,13 @@ def opencv_image(cluster: Cluster) -> str:
 
 
 @pytest.fixture(scope="session")
+def joins_image(cluster: Cluster) -> str:
+    """The image of the `joins` example, by the name that its specs have."""
+    folder = REPOSITORY / "dags_examples" / "joins_code"
+    return build_image("airflow-pachy-joins:local", folder / "Dockerfile", folder)
+
+
+@pytest.fixture(scope="session")
 def python_image() -> str:
     """A user's image with Python and a shell."""
     return os.environ.get("PACHY_TEST_PYTHON_IMAGE", "python:3.11-slim")
