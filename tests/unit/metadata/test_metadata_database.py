@@ -202,6 +202,27 @@ def test_a_missing_driver_is_named():
         Metadata.open("postgresql+pg8000://u:secret@h/d")
 
 
+@pytest.mark.parametrize("scheme", ["mysql", "mariadb"])
+@pytest.mark.parametrize(
+    ("installed", "driver"),
+    [({"MySQLdb", "pymysql"}, "mysqldb"), ({"pymysql"}, "pymysql"), (set(), "pymysql")],
+)
+def test_mysql_is_spoken_to_by_whichever_driver_is_there(monkeypatch, scheme, installed, driver):
+    """Without any, the message names the one that the extra installs."""
+    monkeypatch.setattr("airflow_pachy.metadata.urls.find_spec", lambda name: name in installed or None)
+    assert parse_url(f"{scheme}://u@h/d").drivername == f"{scheme}+{driver}"
+    assert parse_url(f"{scheme}+mysqlconnector://u@h/d").drivername == f"{scheme}+mysqlconnector"
+
+
+@pytest.mark.parametrize(("is_mariadb", "collation"), [(True, "utf8mb4_nopad_bin"), (False, "utf8mb4_0900_bin")])
+def test_spaces_at_the_end_count_on_mysql(is_mariadb, collation):
+    from sqlalchemy.dialects import mysql
+
+    dialect = mysql.dialect()
+    dialect.is_mariadb = is_mariadb
+    assert Base.metadata.tables["pachy_grant"].c.principal.type.load_dialect_impl(dialect).collation == collation
+
+
 def test_no_password_is_shown():
     assert "secret" not in redacted(parse_url("postgresql://u:secret@h/d"))
     assert "secret" not in redacted(parse_url("postgresql://u@h/d?password=secret"))
