@@ -132,6 +132,8 @@ def pipelines_dag(
     *,
     dag_id: str,
     branch: str | None = None,
+    template_arguments: Mapping[str, str] | None = None,
+    defaults: Iterable[Mapping[str, Any]] = (),
     pfs_conn_id: str = DEFAULT_CONNECTION,
     stage: Mapping[str, Any] | None = None,
     git_conn_id: str | None = None,
@@ -141,13 +143,19 @@ def pipelines_dag(
     """One DAG with a stage for each pipeline of a folder, file or list, in the order of their data.
 
     One run takes one commit through all of them, which saves the seconds that Airflow needs between two DAGs.
-    `branch` is for folders, as in `load_pipelines`; other arguments are those of `pipeline_dag`. Raises `InvalidSpec`,
-    also for pipelines that read each other in a circle.
+    `branch`, `template_arguments` and `defaults` are for folders and files, as in `load_pipelines`; other arguments are
+    those of `pipeline_dag`. Raises `InvalidSpec`, also for pipelines that read each other in a circle.
     """
+    defaults = tuple(defaults)
     if isinstance(pipelines, str | Path):
-        specs = [one.spec for one in _read_folder(pipelines, branch)]
+        specs = [one.spec for one in _read_folder(pipelines, branch, template_arguments, defaults)]
     elif branch is not None:
         raise InvalidSpec(f"DAG {dag_id!r}: branch is for a folder of specs; give the pipelines' own output_branch")
+    elif template_arguments or defaults:
+        raise InvalidSpec(
+            f"DAG {dag_id!r}: template_arguments and defaults are for a folder of specs; give them to "
+            "PipelineSpec.parse(..., arguments=..., defaults=...)"
+        )
     else:
         specs = list(pipelines)
     if not specs:

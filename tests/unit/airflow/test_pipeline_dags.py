@@ -249,3 +249,15 @@ def test_created_pipelines_are_dags_without_a_folder(tmp_path, monkeypatch):
     dags = load_pipelines(stage={"runner": "local"})
     assert list(dags) == ["edges"]
     assert dags["edges"].get_task("edges.datums").partial_kwargs["runner"] == "local"
+
+
+def test_templates_and_defaults_of_one_dag_for_a_folder(tmp_path):
+    template = {"pipeline": "NAME", "transform": {"cmd": ["x"]}, "input": {"pfs": {"repo": "images", "glob": "/*"}}}
+    text = json.dumps(template).replace('"NAME"', '{"name": "edges-" + env}')
+    (tmp_path / "edges.jsonnet").write_text(f"function(env) {text}")
+    defaults = [{"transform": {"image": "opencv:4"}}]
+    dag = pipelines_dag(tmp_path, dag_id="all", template_arguments={"env": "dev"}, defaults=iter(defaults))
+    assert dag.get_task("edges-dev.plan").image == "opencv:4"
+    for given in ({"template_arguments": {"env": "dev"}}, {"defaults": defaults}):
+        with pytest.raises(InvalidSpec, match="are for a folder of specs"):
+            pipelines_dag([PipelineSpec.from_dict(EDGES)], dag_id="all", **given)
