@@ -249,7 +249,10 @@ def _engine_options(url: URL, *, pooled: bool) -> dict[str, Any]:
     if backend == "sqlite":
         # Waiting is set by PRAGMA below; the driver's own timeout covers opening the file.
         return {"poolclass": pool, "connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
-    connect_args = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+    connect_args: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+    if url.get_driver_name() in {"mysqldb", "pymysql"} and "charset" not in url.query:
+        # MariaDB's own client library begins with latin1.
+        connect_args["charset"] = "utf8mb4"
     options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "connect_args": connect_args}
     return options | ({"pool_pre_ping": True} if pooled else {"poolclass": NullPool})
 
