@@ -24,6 +24,7 @@ from airflow_pachy.pipelines import JobRequest, PipelineSpec, assemble_job, plan
 from airflow_pachy.worker.local import LocalRunner
 from airflow_pachy.worker.plan import DatumResult, ResultWriter, read_plan
 from airflow_pachy.worker.run import run_set
+from benchmarks.datums_keyed import measure_keyed
 from benchmarks.files import say
 from benchmarks.measure import report, run_module
 
@@ -215,7 +216,7 @@ def measure_datums(target: Target, folder: Path, datums: int) -> list[Measuremen
     run_module("ours", "prepare files", "benchmarks.datums", few)
     measured.append(run_module("ours", f"run {datums // 10:,} in batches", "benchmarks.datums", few))
     say(measured[-1])
-    return measured
+    return [*measured, *measure_keyed(target, folder, datums)]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from airflow_pachy.errors import NotFound
 from airflow_pachy.metadata.models import Job
 from airflow_pachy.pfs.tree.schema import single
 from airflow_pachy.pipelines.datums_table import concat, distinct, list_tables, table_of
+from airflow_pachy.pipelines.keyed_tables import release_memory
 from airflow_pachy.pipelines.rows import UNFINISHED
 from airflow_pachy.pipelines.selection import Difference, compare_all
 from airflow_pachy.pipelines.snapshot import open_sources
@@ -44,7 +45,7 @@ def listing_rule(node: Input, identity: DatumIdentity) -> str:
 def list_all(node: Input, sources: Sources, identity: DatumIdentity, leaves: Leaves, base: Tree) -> Difference:
     """The difference to the job tree `base`, from a listing of all datums."""
     datums = concat(list_tables(node, sources, identity, leaves))
-    pa.default_memory_pool().release_unused()
+    release_memory(datums.num_rows)
     return compare_all(distinct(datums) if node.may_repeat else datums, base)
 
 

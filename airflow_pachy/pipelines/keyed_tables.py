@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_pachy.pfs.tree import Directory
+from airflow_pachy.pfs.tree.cache import shared
 from airflow_pachy.pfs.tree.schema import HASH, single
 from airflow_pachy.pipelines.inputs import GroupInput, JoinInput, PfsInput, UnionInput
 from airflow_pachy.pipelines.inputs.keys import key_filler, text_around
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.inputs.keyed import KeyedInput
 
 _CHUNK = 65_536
+_MANY = 200_000
 _COLUMNS: dict[str, Any] = {"leaf": pa.int32(), "path": pa.string(), "hash": HASH, "size": pa.int64()}
 _FILE = pa.schema(_COLUMNS)
 
@@ -42,6 +44,13 @@ def has_columns(node: Input) -> bool:
     return isinstance(node, (JoinInput, GroupInput)) and all(map(_is_plain, node.members))
 
 
+def release_memory(count: int) -> None:
+    """Give back what listing so many files took: nobody reads these nodes again soon, and plans need the memory."""
+    if count >= _MANY:
+        shared.clear()
+        pa.default_memory_pool().release_unused()
+
+
 def _is_plain(member: Input) -> bool:
     return type(member) is PfsInput or (type(member) is UnionInput and all(map(_is_plain, member.members)))
 
@@ -56,8 +65,7 @@ def keyed_rows(node: KeyedInput, sources: Sources, number: Callable[[PfsInput], 
     same: Any = pc.equal(keys[1:], keys[:-1])
     starts = np.concatenate([[0], np.flatnonzero(~same.to_numpy(zero_copy_only=False)) + 1])
     del keys, same
-    # What reading the trees took would stay with the allocator until the end of the plan.
-    pa.default_memory_pool().release_unused()
+    release_memory(files.num_rows)
     places = order.to_numpy()
     if isinstance(node, JoinInput):
         yield from _joined(files, places, starts, members[places], np.array(node.outer))
