@@ -116,6 +116,8 @@ def whole(tmp_path_factory):
     environment = airflow_environment(home, dags, port=free_port()) | {
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         "AIRFLOW__PACHY__WEBHOOK_SECRET": SECRET,
+        # A machine that is busy with other tests must not fail tasks.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "PACHY_STORAGE": (home / "objects").as_uri(),
         "PACHY_METADATA": f"sqlite:///{home}/pachy.db",
         "PYTHONPATH": str(ROOT),
