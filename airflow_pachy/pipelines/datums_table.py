@@ -144,8 +144,13 @@ def _tokens(leaves: Leaves, numbers: Any, paths: Any, hashes: Any) -> tuple[byte
     join: Any = pc.binary_join_element_wise
     lengths: Any = pc.binary_length(raw).cast(pa.string()).cast(pa.binary())
     joined = join(join(names, lengths, b""), join(raw, hashes.cast(pa.binary()), b""), b":")
-    _valid, offsets, data = joined.buffers()
-    starts = np.frombuffer(offsets, np.int32)[joined.offset : joined.offset + len(joined) + 1]
+    return buffer_of(joined)
+
+
+def buffer_of(values: Any) -> tuple[bytes, Any]:
+    """The bytes of a binary array, one value behind the other, and where each begins and the last one ends."""
+    _valid, offsets, data = values.buffers()
+    starts = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
     return (data.to_pybytes() if data is not None else b""), starts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from blake3 import blake3
 from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.tree.bulk import concat_rows
 from airflow_pachy.pfs.tree.schema import LEAF, SEGMENT, single
-from airflow_pachy.pipelines.datums_table import FlatInputs, flatten, per_datum
+from airflow_pachy.pipelines.datums_table import buffer_of
 from airflow_pachy.pipelines.rows import UNFINISHED
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def new_rows(datums: pa.Table, leaves: Leaves, job: str, reason: Callable[[str, 
     for start in range(0, len(order), _BATCH):
         part = datums.take(order[start : start + _BATCH])
         ids: Any = part["id"].to_pylist()
-        inputs = _input_fields(flatten(part), names)
+        inputs = _input_fields(part, names)
         bodies = [
             f"pending\0{job}\0{reason(key, fields)}\0\0\x000\0".encode("utf-8", "surrogateescape") + fields
             for key, fields in zip(ids, inputs, strict=True)
@@ -62,14 +63,31 @@ def new_rows(datums: pa.Table, leaves: Leaves, job: str, reason: Callable[[str, 
     return concat_rows(tables)
 
 
-def _input_fields(flat: FlatInputs, names: list[bytes]) -> list[bytes]:
-    pieces = [
-        b"%s\0%s\0%s" % (names[leaf], path.encode("utf-8", "surrogateescape"), digest[:8].hex().encode())
-        for leaf, path, digest in zip(flat.leaf, flat.path, flat.hash, strict=True)
-    ]
-    if len(pieces) == len(flat.offsets) - 1:
-        return pieces
-    return [b"\0".join(parts) for parts in per_datum(flat, pieces)]
+def _input_fields(datums: pa.Table, names: list[bytes]) -> list[bytes]:
+    """Of each datum name, path and hash of its inputs, with a NUL between any two of these."""
+    column: Any = single(datums["inputs"])
+    inputs = column.flatten()
+    leaf, path, digest = (inputs.field(number) for number in range(3))
+    join: Any = pc.binary_join_element_wise
+    named: Any = pa.array(names, pa.binary()).take(leaf)
+    # The empty one leaves a NUL behind each input, of which the last one is cut off.
+    fields = join(named, path.cast(pa.binary()), _hex_prefixes(digest), pa.scalar(b"", pa.binary()), b"\0")
+    data, starts = buffer_of(fields)
+    offsets = column.offsets.to_numpy()
+    bounds = starts[offsets - offsets[0]].tolist()
+    return [data[start : end - 1] if end > start else b"" for start, end in pairwise(bounds)]
+
+
+def _hex_prefixes(digests: Any) -> Any:
+    """The first eight bytes of each hash in hex, as a binary array."""
+    count, width = len(digests), digests.type.byte_width
+    if not count:
+        return pa.array([], pa.binary())
+    raw = np.frombuffer(digests.buffers()[1], np.uint8)[digests.offset * width :][: count * width].reshape(count, width)
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    text: Any = np.empty((count, 16), np.uint8)
+    text[:, 0::2], text[:, 1::2] = digits[raw[:, :8] >> 4], digits[raw[:, :8] & 15]
+    return pa.Array.from_buffers(pa.binary(16), count, [None, pa.py_buffer(text)]).cast(pa.binary())
 
 
 def fields_of(body: bytes, key: str) -> list[bytes]:
