@@ -104,8 +104,8 @@ def test_sets_cover_all_datums_within_the_limit(sizes, spec, parallelism, max_se
             {},
             None,
             (
-                "3,000,000 datums in 1,024 sets of up to 2,930: smaller ones would be more than the 1,024 tasks that may "
-                "be mapped ([core] max_map_length)"
+                "3,000,000 datums in 1,024 sets of up to 2,930: smaller ones would be more than the 1,024 tasks that "
+                "may be mapped ([core] max_map_length)"
             ),
         ),
     ],
