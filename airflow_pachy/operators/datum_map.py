@@ -172,6 +172,7 @@ class DatumMapOperator(TaskGroup):
         documented: dict[str, Any] = {} if doc_md is None else {"doc_md": doc_md}
         super().__init__(group_id=task_id, tooltip=tooltip, **documented)
         name = str(self.group_id)
+        task_arguments = _own_retries(self) | task_arguments
         first = {name: value for name, value in task_arguments.items() if name not in _LAST_STEP_ONLY}
         middle = {name: value for name, value in first.items() if name not in _FIRST_STEP_ONLY}
         last = {name: value for name, value in task_arguments.items() if name not in _FIRST_STEP_ONLY}
@@ -198,7 +199,7 @@ class DatumMapOperator(TaskGroup):
                 pfs_conn_id=pfs_conn_id,
                 kubernetes_conn_id=kubernetes_conn_id,
                 deferrable=deferrable,
-                **_datum_defaults(self, job_timeout, parallelism, middle),
+                **_datum_defaults(job_timeout, parallelism, middle),
             ).expand(plan_key=self.plan.output)
             self.assemble = AssembleOperator(
                 task_id="assemble",
@@ -242,15 +243,22 @@ def _egress_step(
     )
 
 
-def _datum_defaults(
-    group: TaskGroup, job_timeout: timedelta | None, parallelism: int | None, given: dict[str, Any]
-) -> dict[str, Any]:
-    """Arguments of the mapped step. User code that fails is not retried by Airflow, so retries are for lost pods."""
+def _own_retries(group: TaskGroup) -> dict[str, Any]:
+    """Retries of all steps, unless the DAG says how many.
+
+    What is wrong with data, specs or user code is never tried again (`short_errors`), so these are for lost pods and
+    for servers that are away, which a night's work must outlast; each step may run again at any point.
+    """
     from airflow_pachy.hooks.airflow_config import conf
 
+    if "retries" in group.default_args or "retries" in (group.dag.default_args or {}):
+        return {}
+    return {"retries": conf.getint("pachy", "infrastructure_retries", fallback=5)}
+
+
+def _datum_defaults(job_timeout: timedelta | None, parallelism: int | None, given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the mapped step."""
     defaults: dict[str, Any] = {"map_index_template": "{{ task.set_label }}"}
-    if "retries" not in group.default_args and "retries" not in (group.dag.default_args or {}):
-        defaults["retries"] = conf.getint("pachy", "infrastructure_retries", fallback=5)
     if job_timeout is not None:
         defaults["execution_timeout"] = job_timeout
     if parallelism is not None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.pfs.tree import Directory, File
 from airflow_pachy.pfs.tree.glob import compile_glob
-from airflow_pachy.pfs.tree.rows import entries_of
 from airflow_pachy.pipelines.inputs.keys import key_filler
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ def _narrowed(pattern: str, template: str, key: str) -> str | None:
 
 
 def _scan(tree: Tree, pattern: str, template: str, keys: frozenset[str]) -> Iterator[tuple[str, File | Directory]]:
+    from airflow_pachy.pfs.tree.rows import entries_of  # not at parse time: pyarrow
+
     fill = key_filler(pattern, template)
     for found in tree.glob_tables(pattern):
         if isinstance(found, Directory):

@@ -101,9 +101,11 @@ def test_options_reach_the_steps(dag):
 def test_lost_pods_are_retried_by_default_and_default_args_win(dag):
     stage()
     assert dag.get_task("edges.datums").partial_kwargs["retries"] == 5
+    assert [dag.get_task(f"edges.{step}").retries for step in ("plan", "assemble")] == [5, 5]
     with DAG("e", schedule=None, default_args={"retries": 1}) as other:
         stage()
     assert other.get_task("edges.datums").partial_kwargs["retries"] == 1
+    assert other.get_task("edges.plan").retries == 1
 
 
 def test_the_trigger_rule_is_that_of_the_first_step(dag):
