@@ -67,7 +67,7 @@ def why_not() -> str | None:
 def measure_chain(folder: Path, commits: int) -> list[Measurement]:
     """Seconds per hop in both shapes: medians over `commits` commits, after one that warms everything up."""
     sys.path.insert(0, str(ROOT / "scripts"))
-    from airflow_process import (  # type: ignore[import-not-found]  # a script beside the demo, which shares it
+    from airflow_process import (  # a script beside the demo, which shares it
         Airflow,
         airflow_environment,
         free_port,
