@@ -130,7 +130,7 @@ def test_stop_ends_the_command_and_finish_ends_the_shim(runner, run, shim):
 def test_nothing_of_a_turn_stays_on_the_volume(run, pfs):
     run("true", stdin=("x",))
     assert {path.name for path in (pfs / ".pfs").iterdir()} <= {
-        *("busybox", "shim.sh", "stage", "tick", "helper.hb", "user.hb", "helper.hb.new")
+        *("bin", "busybox", "shim.sh", "spout.sh", "stage", "tick", "helper.hb", "user.hb", "helper.hb.new")
     }
 
 
