@@ -17,6 +17,7 @@ from airflow_pachy.pipelines import list_job_datums, list_jobs
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.whole_airflow,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(
         "PACHY_TEST_WHOLE_AIRFLOW" not in os.environ,
