@@ -5,6 +5,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from kubernetes.client import AppsV1Api
 
 from airflow_pachy.errors import NotFound
 from airflow_pachy.pipelines import PipelineSpec
@@ -12,6 +13,15 @@ from airflow_pachy.pipelines.lifecycle import create_pipeline, inspect_pipeline,
 from airflow_pachy.pipelines.standing import find_standing
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(cluster):
+    """The namespace is shared with other tests: what a test leaves standing is taken away."""
+    yield
+    apps = AppsV1Api(cluster.core.api_client)
+    for one in apps.list_namespaced_deployment(cluster.namespace).items:
+        apps.delete_namespaced_deployment(one.metadata.name, cluster.namespace)
 
 
 def test_a_service_stands_when_its_task_has_ended(airflow, cluster, pfs):
