@@ -146,11 +146,13 @@ def _read(url: str, method: str, body: Any = None, headers: Mapping[str, str] | 
         url,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json", **(headers or {})},
+        headers={"Content-Type": "application/json"},
     )
+    for name, value in (headers or {}).items():
+        request.add_unredirected_header(name, value)  # the token is for this server, not for whom it points to
     answer: HTTPResponse
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise _Refused(f"Airflow refused {method} {url}: {error.code} {_detail(error)}", error.code) from error

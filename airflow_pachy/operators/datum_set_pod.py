@@ -18,15 +18,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk import BaseHook
 from kubernetes.client import VersionApi
 from kubernetes.client.exceptions import ApiException
 
 from airflow_pachy.errors import InvalidSpec, PachyError
-from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException, AirflowNotFoundException
+from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException
 from airflow_pachy.operators.datum_set import conclude
 from airflow_pachy.operators.failures import short_errors
 from airflow_pachy.operators.pod_arguments import pod_arguments, pod_changes, pod_request, wanted_shape
+from airflow_pachy.operators.pod_connection import connection_extras
 from airflow_pachy.operators.pod_finding import (
     PodInvalid,
     belongs_to_later_try,
@@ -243,7 +243,7 @@ class DatumSetPodOperator(KubernetesPodOperator):
             "patient_pulls": self._patient_pulls,
             "api_errors": self._api_errors,
         }
-        extras = self._connection_extras()
+        extras = connection_extras(self.kubernetes_conn_id)
         if not any((extras or {}).get(name) for name in KUBECONFIG_EXTRAS):
             self.convert_config_file_to_dict()  # type: ignore[no-untyped-call]  # the provider's
         trigger = DatumSetPodTrigger(
@@ -268,16 +268,6 @@ class DatumSetPodOperator(KubernetesPodOperator):
         )
         # The mapped task resumes with its own method, and hands over again. The trigger keeps the deadline itself.
         self.defer(trigger=trigger, method_name="resume")
-
-    def _connection_extras(self) -> dict[str, Any] | None:
-        """The connection's extra, which the triggerer may have no right to read."""
-        if not self.kubernetes_conn_id:
-            return None
-        try:
-            extras: dict[str, Any] = BaseHook.get_connection(self.kubernetes_conn_id).extra_dejson
-        except AirflowNotFoundException:
-            return None
-        return extras
 
     def _wait(self, pod: k8s.V1Pod, limits: Limits) -> Finding:
         """Look until it is over, the log flowing beside."""

@@ -23,7 +23,7 @@ def read_dags(path: Path) -> list[DAG]:
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # Airflow 3.1
-        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]  # the same by its former name
 
     bag: Any = DagBag(str(path), collect_dags=False, load_op_links=False)
     bag.process_file(str(path), only_if_updated=False, safe_mode=False)

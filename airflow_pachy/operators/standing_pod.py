@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk import BaseHook
 
 from airflow_pachy.errors import InvalidSpec
-from airflow_pachy.hooks.airflow_errors import AirflowFailException, AirflowNotFoundException
+from airflow_pachy.hooks.airflow_errors import AirflowFailException
 from airflow_pachy.operators.datum_set_pod import KUBECONFIG_EXTRAS
 from airflow_pachy.operators.pod_arguments import pod_arguments, pod_changes, pod_request
+from airflow_pachy.operators.pod_connection import connection_extras
 from airflow_pachy.pods.apply import Cluster
 from airflow_pachy.pods.patching import PodChanges, change_pod
 from airflow_pachy.pods.standing import deployment, service_pod, spout_pod
@@ -64,7 +64,7 @@ class StandingPod(KubernetesPodOperator):
 
     def access(self) -> dict[str, Any]:
         """Where the cluster is, for code in the triggerer, which may have no right to read the connection."""
-        extras = self._extras_of_connection()
+        extras = connection_extras(self.kubernetes_conn_id)
         if not any((extras or {}).get(name) for name in KUBECONFIG_EXTRAS):
             self.convert_config_file_to_dict()  # type: ignore[no-untyped-call]  # the provider's
         return {
@@ -74,12 +74,3 @@ class StandingPod(KubernetesPodOperator):
             "config_dict": self._config_dict,
             "connection_extras": extras,
         }
-
-    def _extras_of_connection(self) -> dict[str, Any] | None:
-        if not self.kubernetes_conn_id:
-            return None
-        try:
-            extras: dict[str, Any] = BaseHook.get_connection(self.kubernetes_conn_id).extra_dejson
-        except AirflowNotFoundException:
-            return None
-        return extras

@@ -96,7 +96,7 @@ class Continuation:
         datums = per_datum(flat, pieces)
         placed = [places.of((item.name, item.path) for _leaf, item in datum) for datum in datums]
         competing = Counter(placed)
-        ids: list[str] = to_run["id"].to_pylist()  # type: ignore[assignment]
+        ids: list[str] = to_run["id"].to_pylist()  # type: ignore[assignment]  # ids are never null
         found: dict[str, Start] = {}
         for key, datum, place in zip(ids, datums, placed, strict=True):
             one = former.get(place)
