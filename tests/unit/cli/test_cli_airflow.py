@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 
+from airflow_pachy.cli.airflow_rest import RestAirflow
 from airflow_pachy.errors import JobFailed
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pipelines import JobRequest, PipelineSpec, assemble_job, list_job_datums, plan_job
@@ -263,3 +264,32 @@ def test_a_group_that_was_never_closed_ends_with_the_next():
         "x",
     ]
     assert [(line.datum, line.text) for line in datum_lines(log)] == [(one, "of one"), (two, "of two")]
+
+
+def test_the_token_goes_to_no_server_that_airflow_points_to(monkeypatch):
+    got = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self):
+            got.append(self.headers.get("Authorization"))
+            if len(got) == 1:
+                self.send_response(302)
+                self.send_header("Location", f"http://localhost:{self.server.server_port}/other")
+                self.end_headers()
+                return
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"task_instances": []}')
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        monkeypatch.setenv("PACHY_AIRFLOW_TOKEN", "secret")
+        assert RestAirflow(f"http://127.0.0.1:{server.server_port}").tries("d", "r", "t") == []
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert got == ["Bearer secret", None]
