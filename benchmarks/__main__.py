@@ -17,6 +17,7 @@ from benchmarks.datums_outputs import measure_outputs
 from benchmarks.dvc import Dvc
 from benchmarks.files import measure_files, measure_large, say
 from benchmarks.measure import Measurement, run_module, use_bytecode
+from benchmarks.rebuild import measure_rebuild
 from benchmarks.restic import Restic
 from benchmarks.tables import print_table, write_json
 from benchmarks.workload import LargeFile, Workload
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from benchmarks.target import Target
 
 TREE_OPERATIONS = ("build", "commit of 10", "list a directory", "diff neighbours", "glob /*/*.json")
-PARTS = ("files", "megabytes", "large", "trees", "history", "datums", "outputs", "cluster")
+PARTS = ("files", "megabytes", "large", "trees", "history", "rebuild", "datums", "outputs", "cluster")
 BY_NAME_ONLY = ("chain",)
 """Parts that start a whole Airflow, so only who asks for them gets them."""
 PEERS = {"dvc": Dvc.why_not, "restic": Restic.why_not}
@@ -135,12 +136,7 @@ def _measure(
     if "large" in parts:
         measured += (found := measure_large(target, folder, scale.large, runs=max(1, scale.runs - 1)))
         print_table(f"A file of {scale.large.size_bytes >> 20:,} MiB and a MiB of it changed, {place}", found)
-    if "trees" in parts:
-        measured += (found := _measure_trees(target, folder, scale.tree_files))
-        print_table(f"A tree of {scale.tree_files:,} files on {target.title}", found)
-    if "history" in parts:
-        measured += (found := _measure_history(folder, scale.commits))
-        print_table("A long history, one commit each, store in memory", found)
+    measured += _measure_metadata(parts, target, folder, scale)
     if "datums" in parts:
         measured += (found := measure_datums(target, folder, scale.datums))
         print_table(f"A job of {scale.datums:,} datums on {target.title}, {os.cpu_count()} cores", found)
@@ -157,6 +153,23 @@ def _measure(
             return measured
         measured += (found := datums_cluster.measure_cluster(target, folder, scale.pod_datums))
         print_table(f"{scale.pod_datums:,} datums of 10 ms in pods, {datums_cluster.PODS} at a time", found)
+    return measured
+
+
+def _measure_metadata(
+    parts: list[str] | tuple[str, ...], target: Target, folder: Path, scale: Scale
+) -> list[Measurement]:
+    """What has no contents to speak of: trees and histories."""
+    measured: list[Measurement] = []
+    if "trees" in parts:
+        measured += (found := _measure_trees(target, folder, scale.tree_files))
+        print_table(f"A tree of {scale.tree_files:,} files on {target.title}", found)
+    if "history" in parts:
+        measured += (found := _measure_history(folder, scale.commits))
+        print_table("A long history, one commit each, store in memory", found)
+    if "rebuild" in parts:
+        measured += (found := measure_rebuild(target, folder, scale.commits - 1))
+        print_table(f"A database made anew from {target.title}, {os.cpu_count()} cores", found)
     return measured
 
 
