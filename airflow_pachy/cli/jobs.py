@@ -70,6 +70,7 @@ def inspect(session: Session, *, job: str, as_json: bool) -> None:
         ("State", info.state),
         ("Error", info.error or ""),
         ("Airflow", f"dag {info.dag_id}, run {info.run_id}, task {info.stage}"),
+        *([("Round", f"{info.round}: the run was cleared after it had succeeded")] if info.round > 1 else []),
         ("Attempt", str(info.attempt)),
         ("Image", info.code.get("image", "")),
         *(("Image was", image) for image in info.images),

@@ -226,13 +226,17 @@ class PipelineVersion(Base):
 class Job(Base):
     """One execution of a pipeline: (dag_id, run_id, stage) finds it again when its tasks are retried.
 
+    A run that is cleared after its job has published gets another one: `round` counts them. `try_number` and `try_id`
+    are the try of the task that planned the job last, by Airflow's number and id of it, and `cleared` says how often
+    the run had been cleared by then.
+
     `code` is JSON: the image and code version that were asked for, and the version of the DAG; `images` are the ids, a
     digest in each, of the images that pods had, one a line. Both outlive the pipeline.
     """
 
     __tablename__ = "pachy_job"
     __table_args__ = (
-        UniqueConstraint("dag_id", "run_id", "stage", name="uq_pachy_job_run"),
+        UniqueConstraint("dag_id", "run_id", "stage", "round", name="uq_pachy_job_run"),
         Index("ix_pachy_job_pipeline_started", "pipeline", "started"),
         Index("ix_pachy_job_output", "output_repo", "output_branch", "state"),
     )
@@ -243,7 +247,11 @@ class Job(Base):
     dag_id: Mapped[str] = mapped_column(utf8_key(AIRFLOW_ID_LENGTH))
     run_id: Mapped[str] = mapped_column(utf8_key(AIRFLOW_ID_LENGTH))
     stage: Mapped[str] = mapped_column(utf8_key(AIRFLOW_ID_LENGTH))
+    round: Mapped[int] = mapped_column(default=1)
     attempt: Mapped[int] = mapped_column(default=1)
+    try_number: Mapped[int] = mapped_column(default=1)
+    try_id: Mapped[str] = mapped_column(ascii_key(36), default="")
+    cleared: Mapped[int] = mapped_column(default=0)
     output_commit: Mapped[str | None] = mapped_column(ascii_key(ID_LENGTH), index=True)
     output_repo: Mapped[str] = mapped_column(ascii_key(NAME_LENGTH))
     output_branch: Mapped[str] = mapped_column(ascii_key(NAME_LENGTH))

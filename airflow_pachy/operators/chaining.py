@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_pachy.pipelines import PlanTry
+
 CONF_KEY = "pachy"
 COMMITS_KEY = "commits"
 """Key in a run's conf: commits to read, chosen by hand, by `repo@branch`."""
@@ -78,6 +80,15 @@ def code_of_dag(context: Context) -> dict[str, str]:
         "dag_version": getattr(ti, "dag_version_id", None),
     }
     return {name: str(value) for name, value in known.items() if value}
+
+
+def try_of(context: Context) -> PlanTry:
+    """The try of the task that runs, and how often somebody has cleared its run."""
+    from airflow_pachy.pipelines import PlanTry
+
+    ti = context["ti"]
+    cleared = getattr(context["dag_run"], "clear_number", 0)
+    return PlanTry(ti.try_number, str(getattr(ti, "id", "")), cleared or 0)
 
 
 def start_next_run(context: Context, job_id: str) -> str | None:

@@ -2,7 +2,7 @@
 
 Its XCom is the list of set plans' keys in the bucket, which the next step is mapped over: short strings,
 because each mapped task pulls the whole list. Planning again, after a retry or a clear, finds the same job
-and continues it.
+and continues it, unless it has published: then the run was cleared, and gets a further job.
 
 Jobs that write one branch run one after the other, in the order of their starts, as each builds on what the one before
 has published. So `plan` waits, without a worker slot, while an older job of that branch is alive.
@@ -24,6 +24,7 @@ from airflow_pachy.operators.chaining import (
     reads_in_order,
     reprocess_by_hand,
     start_next_run,
+    try_of,
 )
 from airflow_pachy.operators.failures import short_errors
 from airflow_pachy.operators.stage import TEMPLATED, build_spec
@@ -143,6 +144,7 @@ class PlanOperator(BaseOperator):
             # Inputs that the clock feeds have a turn for each tick, whenever that is.
             as_of=backfilled_moment(context) if self.latest is None else None,
             code=code_of_dag(context),
+            task=try_of(context),
         )
 
     def _wait_for(self, jobs: Sequence[Any]) -> NoReturn:

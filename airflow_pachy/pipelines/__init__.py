@@ -12,7 +12,7 @@ from airflow_pachy.lazy import exports
 if TYPE_CHECKING:
     from airflow_pachy.pipelines.assemble import assemble_job
     from airflow_pachy.pipelines.datums import Datum, list_datums
-    from airflow_pachy.pipelines.infos import JobDatum, JobInfo, JobInputInfo, JobPlan, JobRequest
+    from airflow_pachy.pipelines.infos import JobDatum, JobInfo, JobInputInfo, JobPlan, JobRequest, PlanTry
     from airflow_pachy.pipelines.inputs.sources import DatumInput
     from airflow_pachy.pipelines.jobs import (
         fail_job,
@@ -38,6 +38,7 @@ __all__ = [
     "JobPlan",
     "JobRequest",
     "PipelineSpec",
+    "PlanTry",
     "Transform",
     "assemble_job",
     "fail_job",
@@ -61,6 +62,7 @@ _HOMES = {
     "JobPlan": "infos",
     "JobRequest": "infos",
     "PipelineSpec": "spec",
+    "PlanTry": "infos",
     "Transform": "transform",
     "assemble_job": "assemble",
     "fail_job": "jobs",

@@ -19,10 +19,23 @@ DEFAULT_MAX_SETS = 1024
 
 
 @dataclass(frozen=True, slots=True)
+class PlanTry:
+    """Which try of an Airflow task asks: its `number`, Airflow's `id` of it (grows with time), or neither known.
+
+    `cleared` says how often its run has been cleared.
+    """
+
+    number: int = 1
+    id: str = ""
+    cleared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class JobRequest:
     """A pipeline to run as `stage` of the Airflow run (`dag_id`, `run_id`).
 
-    The three together name the job: asking again finds it and continues it. `reprocess` runs every
+    The three together name the job: asking again finds it and continues it. When it has published, and `task` is a
+    later try than the one that planned it, the run was cleared: that makes a further job. `reprocess` runs every
     datum, also those done before. `max_sets` bounds the number of datum sets (Airflow's `max_map_length`).
 
     A job reads the newest commits; with `latest=False` the oldest that the pipeline has not read, one job
@@ -45,6 +58,7 @@ class JobRequest:
     commits: Mapping[str, str] = field(default_factory=dict)
     as_of: datetime | None = None
     code: Mapping[str, str] = field(default_factory=dict)
+    task: PlanTry = PlanTry()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,7 @@ class JobInputInfo:
 class JobInfo:
     """How a job stands. Of its `datums_total`, those neither processed, skipped, failed nor recovered are to run yet.
 
+    `round` is 1 for the first job of a run's stage, and counts those that clearing the run after a success has made.
     `output_commit` is on the branch only if `state` is "success"; otherwise it is open, or closed with an error.
     `code` says what ran: `image` and `code_version` as asked for, and the DAG's `bundle`, `bundle_version` (a git
     commit, where DAGs come from git) and `dag_version` (Airflow's id), as far as known. `images` are ids of the images
@@ -111,6 +126,7 @@ class JobInfo:
     error: str | None
     code: Mapping[str, str] = field(default_factory=dict)
     images: tuple[str, ...] = ()
+    round: int = 1
 
 
 @dataclass(frozen=True, slots=True)

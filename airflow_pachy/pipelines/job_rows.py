@@ -27,9 +27,10 @@ def find_job(session: Session, job_id: str, *, lock: bool = False) -> Job:
 
 
 def find_job_of_run(session: Session, request: JobRequest) -> Job | None:
-    """The job of an Airflow run's stage, locked, or None if it has not been planned before."""
+    """The last job of an Airflow run's stage, locked, or None if it has not been planned before."""
     where = (Job.dag_id == request.dag_id, Job.run_id == request.run_id, Job.stage == request.stage)
-    return session.scalars(select(Job).where(*where).with_for_update()).one_or_none()
+    query = select(Job).where(*where).order_by(Job.round.desc()).limit(1)
+    return session.scalars(query.with_for_update()).one_or_none()
 
 
 def describe_job(row: Job) -> JobInfo:
@@ -61,6 +62,7 @@ def describe_job(row: Job) -> JobInfo:
         error=row.error,
         code=json.loads(row.code) if row.code else {},
         images=tuple((row.images or "").split()),
+        round=row.round,
     )
 
 

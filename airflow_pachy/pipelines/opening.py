@@ -1,4 +1,10 @@
-"""Opening a job: its row, the commits it reads and its output commit are made in one transaction, or found again."""
+"""Opening a job: its row, the commits it reads and its output commit are made in one transaction, or found again.
+
+Who asks decides what a job that has published means. Airflow starts what comes after a task only when it knows that
+the task is done, so a job can have published only if the try that planned it is over for Airflow too. A later try has
+then been asked for by somebody who cleared the run, and gets a job of its own; the same try, or one before it, is a
+process that Airflow gave up and that has not noticed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from airflow_pachy.errors import NothingNew
+from airflow_pachy.errors import Conflict, NothingNew
 from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Commit, CommitProvenance, Job, JobInput
 from airflow_pachy.pipelines.datums_changes import listing_rule
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_pachy.pfs.client import Pfs
-    from airflow_pachy.pipelines.infos import JobRequest
+    from airflow_pachy.pipelines.infos import JobRequest, PlanTry
     from airflow_pachy.pipelines.inputs.sources import SourceKey
     from airflow_pachy.pipelines.registry import RegisteredPipeline
     from airflow_pachy.pipelines.snapshot import Snapshot
@@ -45,7 +51,7 @@ class OpenJob:
 def open_job(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> OpenJob:
     """Find or make the job of the request, for its next attempt.
 
-    Raises `NotFound` errors for its inputs, `NothingNew`.
+    Raises `NotFound` errors for its inputs, `NothingNew`, and `Conflict` for a try that a later one has replaced.
     """
     try:
         before, opened = _open(pfs, request, pipeline)
@@ -66,13 +72,22 @@ def _open(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> tuple[
     """The output commit that the job had before, and the job, opened in one transaction."""
     with pfs.metadata.session() as session:
         row = find_job_of_run(session, request)
-        if row is not None and row.state == "success":
-            return row.output_commit, OpenJob(row.id, row.attempt, row.output_commit or "", {}, done=True)
-        snapshot = resolve_for_run(session, request, planned_before=row is not None)
+        published = row if row is not None and row.state == "success" else None
+        if published is not None and not _is_later(request.task, published):
+            commit = published.output_commit or ""
+            return commit, OpenJob(published.id, published.attempt, commit, {}, done=True)
+        if row is not None and _is_replaced(request.task, row):
+            raise Conflict(
+                f"job {row.id} was planned by try {row.try_number} of its task, and this is try {request.task.number}, "
+                "which Airflow has given up: nothing is left for it to do"
+            )
+        if published is not None:
+            row = None
+        snapshot = resolve_for_run(session, request, planned_before=row is not None, published=published)
         if snapshot.idle and (request.new_only or request.as_of is not None) and row is None:
             raise NothingNew(f"pipeline {request.spec.name!r}: {snapshot.idle}")
         if row is None:
-            row = _new_row(request)
+            row = _new_row(request, 1 if published is None else published.round + 1)
             session.add(row)
         else:
             row.attempt += 1
@@ -86,12 +101,22 @@ def _open(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> tuple[
         )
 
 
-def _new_row(request: JobRequest) -> Job:
+def _is_later(task: PlanTry, row: Job) -> bool:
+    """Whether the try began after the one that planned the job; numbers begin anew in a run that was deleted."""
+    return task.number > row.try_number or task.id > row.try_id
+
+
+def _is_replaced(task: PlanTry, row: Job) -> bool:
+    return task.number < row.try_number and not task.id > row.try_id
+
+
+def _new_row(request: JobRequest, number: int) -> Job:
     return Job(
         id=uuid.uuid4().hex,
         dag_id=request.dag_id,
         run_id=request.run_id,
         stage=request.stage,
+        round=number,
         attempt=1,
         started=datetime.now(UTC),
         author=request.author,
@@ -103,6 +128,7 @@ def _renew(row: Job, request: JobRequest, pipeline: RegisteredPipeline) -> None:
     row.pipeline, row.version = pipeline.name, pipeline.version
     row.output_repo, row.output_branch = spec.output_repo, spec.output_branch
     row.code = code_text(request)
+    row.try_number, row.try_id, row.cleared = request.task.number, request.task.id, request.task.cleared
     row.reprocess = request.reprocess or spec.reprocess_spec == "every_job"
     now = datetime.now(UTC)
     row.state, row.error, row.finished, row.heartbeat = "planning", None, None, now

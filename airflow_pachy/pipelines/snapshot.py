@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
+from sqlalchemy.orm import aliased
 
 from airflow_pachy.errors import CommitNotFound, CommitOpen, InvalidSpec
 from airflow_pachy.metadata.models import Branch, Commit, Job, JobInput, Pipeline
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
     from typing import Any
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from airflow_pachy.pfs.client import Pfs
@@ -65,8 +67,12 @@ class Snapshot:
     more: bool = False
 
 
-def resolve_for_run(session: Session, request: JobRequest, *, planned_before: bool) -> Snapshot:
+def resolve_for_run(
+    session: Session, request: JobRequest, *, planned_before: bool, published: Job | None = None
+) -> Snapshot:
     """What the job of an Airflow run reads. The run keeps to the versions that it has used already.
+
+    A run that was cleared after its job has `published` begins anew: it keeps only to what it has used since.
 
     Else it is the turn of the oldest commits that the pipeline has not read (see `CommitQueue`). Input branches stay
     locked until the transaction ends: of two jobs of one run that plan at the same time, the second sees
@@ -76,7 +82,7 @@ def resolve_for_run(session: Session, request: JobRequest, *, planned_before: bo
     for repo, branch in sorted({(leaf.repo, leaf.branch) for leaf in leaves}):
         session.execute(select(Branch.name).where(Branch.repo == repo, Branch.name == branch).with_for_update())
     asked = _by_branch(request.commits)
-    of_run = versions_of_run(session, request.dag_id, request.run_id, asked)
+    of_run = versions_of_run(session, request.dag_id, request.run_id, asked, _since(request, published))
     by_hand = {key: commit for key, commit in asked.items() if key not in of_run}
     open_leaves = [leaf for leaf in leaves if leaf.commit is None and (leaf.repo, leaf.branch) not in by_hand]
     turn = _turn(session, request, open_leaves, of_run, planned_before=planned_before)
@@ -118,19 +124,44 @@ def _turn(
     return Turn(known, more=more and queue.has_more_than({key: version.ordinal for key, version in known.items()}))
 
 
+def _since(request: JobRequest, published: Job | None) -> tuple[ColumnElement[bool], ...]:
+    """Which jobs of the run bind a job that follows one that has `published`: those planned since the run was cleared.
+
+    Airflow counts clears, but not every version those of a run that has not ended yet: then the times tell.
+    """
+    if published is None:
+        return ()
+    cleared = request.task.cleared
+    if published.cleared != cleared:
+        return (Job.cleared == cleared,)
+    return (Job.cleared == cleared, Job.started > published.finished)
+
+
 def versions_of_run(
-    session: Session, dag_id: str, run_id: str, by_hand: Container[BranchKey] = ()
+    session: Session,
+    dag_id: str,
+    run_id: str,
+    by_hand: Container[BranchKey] = (),
+    narrowed: tuple[ColumnElement[bool], ...] = (),
 ) -> dict[BranchKey, Version]:
     """By branch: what jobs of this run read, and, before that, what they published; ordinal 0 if chosen by hand.
 
-    What it published on the branches `by_hand` is left out: who has named a commit for them wants that one.
+    What it published on the branches `by_hand` is left out: who has named a commit for them wants that one. Of a stage
+    that ran again after the run was cleared, the last job counts, and of two stages that of the last clear.
     """
-    of_run = (Job.dag_id == dag_id, Job.run_id == run_id)
+    later = aliased(Job)
+    followed = (
+        select(later.id)
+        .where(later.dag_id == dag_id, later.run_id == run_id, later.stage == Job.stage, later.round > Job.round)
+        .exists()
+    )
+    of_run = (Job.dag_id == dag_id, Job.run_id == run_id, ~followed, *narrowed)
     chosen: dict[BranchKey, Version] = {}
     used = (
         select(JobInput.repo, JobInput.branch, JobInput.commit, JobInput.ordinal)
         .join(Job, Job.id == JobInput.job)
         .where(*of_run, JobInput.branch != PINNED)
+        .order_by(Job.cleared, Job.started)
     )
     for repo, branch, commit, ordinal in session.execute(used):
         chosen[repo, branch] = Version(ordinal or 0, commit or "")
@@ -138,6 +169,7 @@ def versions_of_run(
         select(Job.output_repo, Job.output_branch, Job.output_commit, Commit.ordinal)
         .outerjoin(Commit, Commit.id == Job.output_commit)
         .where(*of_run, Job.state == "success")
+        .order_by(Job.cleared, Job.started)
     )
     for repo, branch, commit, ordinal in session.execute(published):
         if (repo, branch) not in by_hand:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 
@@ -11,7 +12,9 @@ from airflow_pachy.operators.chaining import (
     is_by_hand,
     reads_in_order,
     reprocess_by_hand,
+    try_of,
 )
+from airflow_pachy.pipelines import PlanTry
 
 MOMENT = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -52,3 +55,10 @@ def test_a_backfill_is_about_the_end_of_its_interval():
     assert backfilled_moment(context("backfill", data_interval_end=MOMENT)) == MOMENT
     assert backfilled_moment(context("backfill", logical_date=MOMENT)) == MOMENT
     assert backfilled_moment(context("scheduled", data_interval_end=MOMENT)) is None
+
+
+def test_the_try_of_a_task_is_told_with_the_clears_of_its_run():
+    of_run = context(clear_number=3) | {"ti": SimpleNamespace(try_number=2, id=UUID(int=7))}
+    assert try_of(of_run) == PlanTry(2, "00000000-0000-0000-0000-000000000007", 3)
+    del of_run["dag_run"].clear_number
+    assert try_of(of_run).cleared == 0

@@ -114,7 +114,7 @@ def test_a_sensor_says_why_it_gives_up(pfs):
 class TaskInstance:
     """What `plan` asks of its task instance; `runs` are the states of the DAG runs that Airflow knows."""
 
-    dag_id = "d"
+    dag_id, try_number, id = "d", 1, "0001"
 
     def __init__(self, run_id, runs):
         self.run_id, self.runs, self.xcoms = run_id, runs, {}

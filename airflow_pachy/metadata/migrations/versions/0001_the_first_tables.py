@@ -25,7 +25,11 @@ def upgrade() -> None:
         sa.Column("dag_id", utf8_key(250), nullable=False),
         sa.Column("run_id", utf8_key(250), nullable=False),
         sa.Column("stage", utf8_key(250), nullable=False),
+        sa.Column("round", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("try_number", sa.Integer(), nullable=False),
+        sa.Column("try_id", ascii_key(36), nullable=False),
+        sa.Column("cleared", sa.Integer(), nullable=False),
         sa.Column("output_commit", ascii_key(32), nullable=True),
         sa.Column("output_repo", ascii_key(128), nullable=False),
         sa.Column("output_branch", ascii_key(128), nullable=False),
@@ -50,7 +54,7 @@ def upgrade() -> None:
         sa.Column("code", long_text(), nullable=True),
         sa.Column("images", long_text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pachy_job")),
-        sa.UniqueConstraint("dag_id", "run_id", "stage", name="uq_pachy_job_run"),
+        sa.UniqueConstraint("dag_id", "run_id", "stage", "round", name="uq_pachy_job_run"),
     )
     with op.batch_alter_table("pachy_job", schema=None) as batch_op:
         batch_op.create_index("ix_pachy_job_output", ["output_repo", "output_branch", "state"], unique=False)
