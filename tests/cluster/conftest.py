@@ -11,6 +11,7 @@ PACHY_TEST_IMAGE_BUILD   a command that takes NAME:TAG --dockerfile FILE --conte
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import secrets
 import subprocess
@@ -131,6 +132,34 @@ def helper_image(cluster: Cluster) -> str:
     if not os.environ.get("PACHY_TEST_IMAGE_BUILD"):
         pytest.skip("cannot build the helper image: set PACHY_TEST_IMAGE_BUILD or PACHY_TEST_HELPER_IMAGE")
     return _build("airflow-pachy-helper:test", ["scripts/helper-image", "airflow-pachy-helper:test"])
+
+
+@pytest.fixture(scope="module")
+def storage(s3_pod_endpoint: str, s3_bucket: str) -> dict[str, str]:
+    """A prefix of the test bucket that nobody else uses, and how to reach it."""
+    return {
+        "storage": f"s3://{s3_bucket}/cluster-{secrets.token_hex(6)}",
+        "endpoint_url": os.environ["PACHY_TEST_S3_ENDPOINT"],
+        "worker_endpoint_url": s3_pod_endpoint,
+    }
+
+
+@pytest.fixture(scope="module")
+def connection_with(cluster: Cluster, helper_image: str, storage: dict[str, str]) -> Callable[[str], str]:
+    """Makes the `pachy` connection, as an environment variable's JSON, that has a given metadata database."""
+
+    def connection(metadata: str) -> str:
+        extra = {
+            **storage,
+            "metadata": metadata,
+            "namespace": cluster.namespace,
+            "worker_secret": cluster.s3_secret,
+            "helper_image": helper_image,
+        }
+        login, password = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+        return json.dumps({"conn_type": "pachy", "login": login, "password": password, "extra": extra})
+
+    return connection
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from support.dag_runs import start_airflow
 
 from airflow_pachy.pfs import Pfs
 
@@ -10,13 +11,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 DAGS = Path(__file__).parents[3] / "dags_examples"
 
 
-def test_joins_and_groups_give_what_the_page_says(tmp_path, harness, storage, connection_with, joins_image):
+def test_joins_and_groups_give_what_the_page_says(tmp_path, storage, connection_with, joins_image):
     home = tmp_path / "home"
     home.mkdir()
     (home / "dags").mkdir()
     (home / "dags" / "joins.py").symlink_to(DAGS / "joins.py")
     metadata = f"sqlite:///{home}/pachy.db"
-    airflow = harness.start_airflow(
+    airflow = start_airflow(
         home, home / "dags", AIRFLOW_CONN_PACHY_DEFAULT=connection_with(metadata), JOINS_RUNNER="kubernetes"
     )
     s3 = {"endpoint_url": storage["endpoint_url"]}

@@ -4,6 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from support.dag_runs import start_airflow
 
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pipelines import list_jobs
@@ -37,17 +38,17 @@ def run_tutorial(airflow, pfs):
 
 
 @pytest.fixture
-def start(tmp_path, harness):
+def start(tmp_path):
     """Starts an Airflow on the example DAGs and ends it after the test."""
     started = []
 
-    def start_airflow(name, **environment):
+    def start_in(name, **environment):
         home = tmp_path / name
         home.mkdir()
-        started.append(harness.start_airflow(home, DAGS, **environment))
+        started.append(start_airflow(home, DAGS, **environment))
         return started[-1]
 
-    yield start_airflow
+    yield start_in
     for process in started:
         process.close()
 

@@ -28,21 +28,9 @@ def metadata(tmp_path):
 
 
 @pytest.fixture
-def pfs(cluster, helper_image, s3_pod_endpoint, s3_bucket, metadata, monkeypatch):
-    endpoint = os.environ["PACHY_TEST_S3_ENDPOINT"]
-    extra = {
-        "storage": f"s3://{s3_bucket}/service-{secrets.token_hex(6)}",
-        "metadata": metadata,
-        "endpoint_url": endpoint,
-        "worker_endpoint_url": s3_pod_endpoint,
-        "namespace": cluster.namespace,
-        "worker_secret": cluster.s3_secret,
-        "helper_image": helper_image,
-    }
-    login, password = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
-    connection = {"conn_type": "pachy", "login": login, "password": password, "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_PACHY_DEFAULT", json.dumps(connection))
-    with Pfs.open(storage=extra["storage"], metadata=extra["metadata"], s3={"endpoint_url": endpoint}) as pfs:
+def pfs(storage, connection_with, metadata, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_PACHY_DEFAULT", connection_with(metadata))
+    with Pfs.open(storage["storage"], metadata, s3={"endpoint_url": storage["endpoint_url"]}) as pfs:
         pfs.create_repo("pages")
         yield pfs
 

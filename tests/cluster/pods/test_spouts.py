@@ -1,9 +1,6 @@
 """A spout in a real cluster: what it writes is committed in order and once, although it dies again and again."""
 
 import asyncio
-import json
-import os
-import secrets
 from contextlib import suppress
 
 import pytest
@@ -35,27 +32,14 @@ class Deferred(Exception):
 
 
 @pytest.fixture
-def places(s3_bucket, tmp_path):
-    return f"s3://{s3_bucket}/spout-{secrets.token_hex(6)}", f"sqlite:///{tmp_path}/pachy.db"
+def metadata(tmp_path):
+    return f"sqlite:///{tmp_path}/pachy.db"
 
 
 @pytest.fixture
-def pfs(cluster, helper_image, s3_pod_endpoint, places, monkeypatch):
-    endpoint = os.environ["PACHY_TEST_S3_ENDPOINT"]
-    storage, metadata = places
-    extra = {
-        "storage": storage,
-        "metadata": metadata,
-        "endpoint_url": endpoint,
-        "worker_endpoint_url": s3_pod_endpoint,
-        "namespace": cluster.namespace,
-        "worker_secret": cluster.s3_secret,
-        "helper_image": helper_image,
-    }
-    login, password = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
-    connection = {"conn_type": "pachy", "login": login, "password": password, "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_PACHY_DEFAULT", json.dumps(connection))
-    with Pfs.open(storage=storage, metadata=metadata, s3={"endpoint_url": endpoint}) as pfs:
+def pfs(storage, connection_with, metadata, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_PACHY_DEFAULT", connection_with(metadata))
+    with Pfs.open(storage["storage"], metadata, s3={"endpoint_url": storage["endpoint_url"]}) as pfs:
         yield pfs
 
 
@@ -114,7 +98,7 @@ def counted(numbers):
     return "".join(f"{number}," for number in range(1, numbers + 1))
 
 
-def test_a_spout_that_dies_goes_on_where_its_marker_is(cluster, pfs, begin, places, capsys):
+def test_a_spout_that_dies_goes_on_where_its_marker_is(cluster, pfs, begin, storage, metadata, capsys):
     trigger = begin()
     look_after(trigger, pfs, lambda: text(pfs) == counted(6))
     assert pfs.get_file("ticks@marker:/offset") == b"6"
@@ -131,8 +115,7 @@ def test_a_spout_that_dies_goes_on_where_its_marker_is(cluster, pfs, begin, plac
     assert text(pfs) == counted(len(text(pfs).split(",")) - 1)
     assert "half" not in [info.path for info in pfs.list_file("ticks@master:/")]
 
-    endpoint = os.environ["PACHY_TEST_S3_ENDPOINT"]
-    options = ["--storage", places[0], "--metadata", places[1], "--s3-endpoint", endpoint]
+    options = ["--storage", storage["storage"], "--metadata", metadata, "--s3-endpoint", storage["endpoint_url"]]
     assert main([*options, "stop", "pipeline", "ticks"]) == 0
     assert "Deleted Deployment pachy-ticks" in capsys.readouterr().out
     assert find_standing(pfs, "ticks") is None

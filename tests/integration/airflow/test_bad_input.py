@@ -1,25 +1,17 @@
 """What users get wrong, inside a real Airflow: the log says it in one sentence, soon, and nothing is left behind."""
 
-import importlib.util
 import json
 import os
 import socket
 from pathlib import Path
 
 import pytest
+from support.dag_runs import start_airflow
 
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 NAMES = ("empty", "a b", "st*r", "[x]", "é", "-dash", "q?", "back\\slash", "$HOME", "'quote", 'dou"ble', "#")
-
-
-def _harness():
-    """The neighbouring conftest, whose functions this module needs with other DAGs and connections."""
-    spec = importlib.util.spec_from_file_location("airflow_harness", HERE / "conftest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _connection(metadata="", **extra):
@@ -55,7 +47,7 @@ def airflow(tmp_path_factory, closed_port):
         "NO_DATABASE": _connection(f"postgresql://ada:s3cret@{nobody}/pachy", storage=f"file://{home}/other"),
         "HALF_A_KEY": _connection(metadata, login="key", storage="s3://bucket/x"),
     }
-    process = _harness().start_airflow(
+    process = start_airflow(
         home, HERE / "bad_dags", **{f"AIRFLOW_CONN_{name}": value for name, value in connections.items()}
     )
     yield process

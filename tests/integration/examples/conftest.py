@@ -6,7 +6,6 @@ start Airflow takes longer than all of an example; `pachy` runs in this process.
 test process: examples have repos of their own.
 """
 
-import importlib.util
 import io
 import json
 import os
@@ -18,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from support.dag_runs import embedded_store, start_airflow
+from support.pages import commands
 
 from airflow_pachy.cli import main
-from airflow_pachy.pfs import Pfs
 
 ROOT = Path(__file__).parents[3]
-HARNESS = ROOT / "tests" / "integration" / "airflow" / "conftest.py"
 _CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SHELL = re.compile(r"\$\(|&&|;|>")
 
@@ -31,15 +30,11 @@ _SHELL = re.compile(r"\$\(|&&|;|>")
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory):
     """An Airflow with the embedded store and the DAGs of `dags_examples/`."""
-    spec = importlib.util.spec_from_file_location("airflow_harness", HARNESS)
-    harness = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = harness
-    spec.loader.exec_module(harness)
     home = tmp_path_factory.mktemp("airflow")
     # `dag.test()` parses and writes to the database everything in the DAGs folder, for every run: so the process knows
     # all examples, and that folder has only the one whose page is followed.
     shop = {"conn_type": "sqlite", "host": str(home / "shop.db")}
-    process = harness.start_airflow(
+    process = start_airflow(
         home,
         ROOT / "dags_examples",
         AIRFLOW__CORE__DAGS_FOLDER=str(home / "dags"),
@@ -52,9 +47,7 @@ def airflow(tmp_path_factory):
 @pytest.fixture
 def pfs(airflow):
     """The store of that Airflow."""
-    folder = airflow.home / "pachy"
-    folder.mkdir(exist_ok=True)
-    with Pfs.open(storage=(folder / "objects").as_uri(), metadata=f"sqlite:///{folder}/pachy.db") as pfs:
+    with embedded_store(airflow) as pfs:
         yield pfs
 
 
@@ -110,18 +103,6 @@ class Follower:
         done = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
         assert done.returncode == 0, f"$ {line}\n{done.stdout.decode()}{done.stderr.decode()}"
         return done.stdout
-
-
-def commands(block):
-    """(command line, expected output) pairs."""
-    pairs = []
-    for line in block.splitlines():
-        if line.startswith("$ "):
-            pairs.append((line[2:], ""))
-        else:
-            command, output = pairs[-1]
-            pairs[-1] = (command, f"{output}{line}\n")
-    return pairs
 
 
 def matches(printed, expected):

@@ -6,23 +6,13 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from support.roots import everything
 
-from airflow_pachy.metadata.models import Base
 from airflow_pachy.pfs import Pfs
 
 pytestmark = pytest.mark.s3
 NOW = timedelta(0)
 LARGE = b"0123456789abcdef" * 100_000
-
-
-def everything(pfs):
-    with pfs.metadata.reader() as session:
-        return {
-            table.name: sorted(repr(dict(row)) for row in session.execute(select(table)).mappings())
-            for table in Base.metadata.sorted_tables
-            if table.name not in {"pachy_object", "pachy_removed_tree", "pachy_standing"}
-        }
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from airflow_pachy.pfs.objects.memory import MemoryStore
 from airflow_pachy.pfs.root import Root
 from airflow_pachy.pfs.tree.cache import shared as node_cache
 from airflow_pachy.testing.faulty_store import Died, Fault, FaultyStore
+from airflow_pachy.testing.interrupted_store import InterruptedStore
 from airflow_pachy.testing.time_travel import AgeingStore, pass_time
 
 GRACE = timedelta(days=7)
@@ -62,44 +63,13 @@ WORST = st.tuples(st.just("lose"), REPOS)
 INTERRUPTIONS = st.lists(st.tuples(st.integers(0, 9), st.one_of(WORST, ACTIONS)), max_size=2)
 
 
-class Interrupted:
-    """Passes requests on, and lets something else happen before some of them."""
-
-    def __init__(self, inner):
-        self.inner = inner
-        self.coming = {}
-        self.calls = 0
-        self.busy = False
-
-    def __getattr__(self, name):
-        method = getattr(self.inner, name)
-        if name not in {"get", "put", "head", "list_keys", "delete"}:
-            return method
-
-        def call(*args, **kwargs):
-            if name == "put" and args[0].startswith("refs/"):
-                # Inside an SQL transaction: on SQLite, others would wait for it for ever in the same thread.
-                return method(*args, **kwargs)
-            happens = None if self.busy else self.coming.pop(self.calls, None)
-            self.calls += not self.busy
-            if happens is not None:
-                self.busy = True
-                try:
-                    happens()
-                finally:
-                    self.busy = False
-            return method(*args, **kwargs)
-
-        return call
-
-
 class GcLosesNothing(RuleBasedStateMachine):
     @initialize()
     def open(self):
         self.home = tempfile.TemporaryDirectory()
         self.aged = AgeingStore(MemoryStore())
         self.faulty = FaultyStore(self.aged)
-        self.store = Interrupted(self.faulty)
+        self.store = InterruptedStore(self.faulty)
         self.metadata = Metadata.open(f"sqlite:///{Path(self.home.name) / 'pachy.db'}")
         self.metadata.ensure_ready()
         ensure_format(self.aged)

@@ -17,6 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from support.pages import commands
 
 from airflow_pachy.cli import cli, main
 
@@ -41,18 +42,6 @@ def page_name(page: Path) -> str:
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in _BLOCK.finditer(page.read_text())]
-
-
-def commands(block: str) -> list[tuple[str, str]]:
-    """(command line, expected output) pairs."""
-    pairs: list[tuple[str, str]] = []
-    for line in block.splitlines():
-        if line.startswith("$ "):
-            pairs.append((line[2:], ""))
-        else:
-            command, output = pairs[-1]
-            pairs[-1] = (command, f"{output}{line}\n")
-    return pairs
 
 
 @dataclass

@@ -11,23 +11,6 @@ from airflow_pachy.pfs.client.guard import FREE, RULES
 
 
 @pytest.fixture
-def as_(tmp_path):
-    """`as_("user:bob")` is a client of the same root for another principal; `as_(None)` the administrator's."""
-    clients = []
-
-    def connect(principal):
-        client = Pfs.open(
-            storage=f"memory://{tmp_path.name}", metadata=f"sqlite:///{tmp_path / 'pachy.db'}", principal=principal
-        )
-        clients.append(client)
-        return client
-
-    yield connect
-    for client in clients:
-        client.close()
-
-
-@pytest.fixture
 def ada(as_):
     """Owner of the repo `images`, which has one file."""
     client = as_("user:ada")

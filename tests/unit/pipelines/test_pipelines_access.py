@@ -7,24 +7,9 @@ from dataclasses import replace
 import pytest
 
 from airflow_pachy.errors import Denied
-from airflow_pachy.pfs import Pfs
 from airflow_pachy.pipelines import inspect_job, inspect_job_datum, list_job_datums, list_jobs
 from airflow_pachy.pipelines.jobs import job_state, live_jobs_of
 from airflow_pachy.pipelines.tracing import trace_file
-
-
-@pytest.fixture
-def as_(tmp_path):
-    clients = []
-
-    def connect(principal):
-        client = Pfs.open(f"memory://{tmp_path.name}", f"sqlite:///{tmp_path / 'pachy.db'}", principal=principal)
-        clients.append(client)
-        return client
-
-    yield connect
-    for client in clients:
-        client.close()
 
 
 @pytest.fixture

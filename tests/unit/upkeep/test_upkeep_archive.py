@@ -5,27 +5,16 @@ from __future__ import annotations
 import tarfile
 
 import pytest
-from sqlalchemy import select
+from support.roots import everything
 
 from airflow_pachy.errors import AlreadyExists, Conflict, Corrupt, InvalidArgument
 from airflow_pachy.metadata import Metadata
-from airflow_pachy.metadata.models import Base
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pfs.content import ContentReader
 from airflow_pachy.pfs.root import Root
 from airflow_pachy.testing.faulty_store import Died, Fault, FaultyStore
 
 LARGE = b"0123456789abcdef" * 100_000
-
-
-def everything(pfs):
-    """All rows, but those that belong to the place and not to the root."""
-    with pfs.metadata.reader() as session:
-        return {
-            table.name: sorted(repr(dict(row)) for row in session.execute(select(table)).mappings())
-            for table in Base.metadata.sorted_tables
-            if table.name not in {"pachy_object", "pachy_removed_tree", "pachy_standing"}
-        }
 
 
 @pytest.fixture
