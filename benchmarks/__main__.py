@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import chain, datums_cluster
+from benchmarks import chain, datums_cluster, pods
 from benchmarks import target as targets
 from benchmarks.datums import measure_datums
 from benchmarks.datums_outputs import measure_outputs
 from benchmarks.dvc import Dvc
+from benchmarks.file_cluster import measure_large_file
 from benchmarks.files import measure_files, measure_large, say
 from benchmarks.measure import Measurement, run_module, use_bytecode
 from benchmarks.rebuild import measure_rebuild
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 TREE_OPERATIONS = ("build", "commit of 10", "list a directory", "diff neighbours", "glob /*/*.json")
 PARTS = ("files", "megabytes", "large", "trees", "history", "rebuild", "datums", "outputs", "cluster")
-BY_NAME_ONLY = ("chain",)
-"""Parts that start a whole Airflow, so only who asks for them gets them."""
+BY_NAME_ONLY = ("chain", "large-job", "large-file")
+"""Parts that start a whole Airflow or keep a cluster busy for long, so only who asks for them gets them."""
 PEERS = {"dvc": Dvc.why_not, "restic": Restic.why_not}
 
 
@@ -44,6 +45,7 @@ class Scale:
     runs: int
     datums: int
     pod_datums: int
+    job_datums: int
     output_bytes: int
     chain_commits: int
 
@@ -57,6 +59,7 @@ FULL = Scale(
     runs=3,
     datums=1_000_000,
     pod_datums=1_000,
+    job_datums=100_000,
     output_bytes=5 << 30,
     chain_commits=2,
 )
@@ -69,6 +72,7 @@ QUICK = Scale(
     runs=1,
     datums=10_000,
     pod_datums=100,
+    job_datums=1_000,
     output_bytes=32 << 20,
     chain_commits=1,
 )
@@ -91,6 +95,7 @@ def main() -> None:
         help="run this when a round's objects are deleted, for stores that free late",
     )
     parser.add_argument("--large", type=int, metavar="MIB", help="size of the large file; the store must hold it twice")
+    parser.add_argument("--datums", type=int, metavar="N", help="how many datums the parts with pods have")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured to FILE")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="pachy-bench-", dir=arguments.work))
@@ -102,6 +107,8 @@ def main() -> None:
     scale = replace(scale, runs=arguments.runs or scale.runs)
     if arguments.large:
         scale = replace(scale, large=LargeFile(arguments.large << 20))
+    if arguments.datums:
+        scale = replace(scale, pod_datums=arguments.datums, job_datums=arguments.datums)
     target = replace(target, after_removal=arguments.after_round)
     try:
         use_bytecode(folder / "bytecode")
@@ -147,12 +154,26 @@ def _measure(
         print_table(f"The output of one datum on {target.title}", found)
     if "chain" in parts:
         measured += chain.measure_and_print(folder / "chain", scale.chain_commits)
+    if in_pods := {"cluster", "large-job", "large-file"}.intersection(parts):
+        measured += _measure_pods(in_pods, target, folder, scale)
+    return measured
+
+
+def _measure_pods(parts: set[str], target: Target, folder: Path, scale: Scale) -> list[Measurement]:
+    """What runs in a cluster."""
+    if reason := pods.why_not(target):
+        print(f"{reason}.")
+        return []
+    measured: list[Measurement] = []
     if "cluster" in parts:
-        if reason := datums_cluster.why_not(target):
-            print(f"{reason}.")
-            return measured
         measured += (found := datums_cluster.measure_cluster(target, folder, scale.pod_datums))
         print_table(f"{scale.pod_datums:,} datums of 10 ms in pods, {datums_cluster.PODS} at a time", found)
+    if "large-job" in parts:
+        measured += (found := datums_cluster.measure_large_job(target, folder, scale.job_datums))
+        print_table(f"One job of {scale.job_datums:,} datums in pods, {datums_cluster.PODS} at a time", found)
+    if "large-file" in parts:
+        measured += (found := measure_large_file(target, folder, scale.output_bytes))
+        print_table("One file from a pod", found)
     return measured
 
 

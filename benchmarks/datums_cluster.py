@@ -1,224 +1,232 @@
-"""A thousand datums of 10 ms each in real pods: ours, and the naive way of one KubernetesPodOperator for each datum.
+"""Many datums of 10 ms each in real pods: ours, and the naive way of one KubernetesPodOperator for each datum.
 
 The naive tasks are measured on a few and scaled; they do not even read or write data, and Airflow's own time for a
-mapped task is left out of both sides. As many pods run at once on both.
-
-KUBECONFIG               a cluster where a namespace may be made
-AWS_ENDPOINT_URL         an S3 server (or PACHY_TEST_S3_ENDPOINT), with PACHY_TEST_S3_BUCKET and AWS_*
-PACHY_TEST_POD_HOST      the name or address under which pods reach that server, if it is not the endpoint's
-PACHY_TEST_HELPER_IMAGE  a helper image that the cluster can pull; without it, one is built by
-PACHY_TEST_IMAGE_BUILD   a command that takes NAME:TAG --dockerfile FILE --context DIR
-PACHY_TEST_PYTHON_IMAGE  the image of the datums' code, any with a shell; default python:3.11-slim
+mapped task is left out of both sides. As many pods run at once on both. `benchmarks.pods` says what is needed.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
-import secrets
-import subprocess
+import resource
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
-from types import SimpleNamespace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
+from benchmarks import pods
 from benchmarks.files import say
-from benchmarks.measure import ROOT, report, run_module
+from benchmarks.measure import Measurement, report, run_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
+    from airflow_pachy.pfs import Pfs
+    from airflow_pachy.pipelines import PipelineSpec
     from airflow_pachy.worker.records import DatumResult
-    from benchmarks.measure import Measurement
     from benchmarks.target import Target
 
 PODS = 4
 WORK_SECONDS = 0.01
 NAIVE = 24
-HELPER = "airflow-pachy-helper:benchmark"
-HELPER_NAME = "helper"
 ONE = f"sleep {WORK_SECONDS}; cp /pfs/in/* /pfs/out/"
 MANY = f'cd "$PACH_BATCH"; for d in *; do sleep {WORK_SECONDS}; cp "$d"/in/* "$d/out/"; touch "$d/done"; done'
-
-
-def why_not(target: Target) -> str | None:
-    """Why this cannot be measured here, or None."""
-    if not os.environ.get("KUBECONFIG"):
-        return "KUBECONFIG is not set: no pods are measured"
-    if target.endpoint is None:
-        return "AWS_ENDPOINT_URL is not set: pods need an S3 server"
-    if not os.environ.get("PACHY_TEST_HELPER_IMAGE") and not os.environ.get("PACHY_TEST_IMAGE_BUILD"):
-        return "PACHY_TEST_HELPER_IMAGE is not set, and there is no PACHY_TEST_IMAGE_BUILD: no pods are measured"
-    return None
+STEPS = ("plan", "run", "assemble")
+MODULE = "benchmarks.datums_cluster"
 
 
 def measure_cluster(target: Target, folder: Path, datums: int) -> list[Measurement]:
     """Ours without and with batches, and the naive way."""
-    image = os.environ.get("PACHY_TEST_HELPER_IMAGE") or _build()
-    with _namespace() as namespace:
-        arguments = {
-            "url": target.url("cluster"),
-            "endpoint": target.endpoint,
-            "metadata": f"sqlite:///{folder / 'cluster.db'}",
-            "namespace": namespace,
-            "helper_image": image,
-            "datums": datums,
-        }
-        title = f"{datums:,} datums"
+    title = f"{datums:,} datums"
+    image = pods.helper_image()
+    with pods.namespace() as namespace:
+        place = {"endpoint": target.endpoint, "namespace": namespace, "helper_image": image, "datums": datums}
         measured = [
-            run_module("ours", "one by one", "benchmarks.datums_cluster", arguments),
-            run_module("ours", "in batches", "benchmarks.datums_cluster", arguments),
-            run_module("naive", "naive", "benchmarks.datums_cluster", arguments),
+            replace(_measure_job(target, folder, {**place, "batch": False}), operation=title),
+            replace(_measure_job(target, folder, {**place, "batch": True}), operation=title, system="ours, batch"),
         ]
-    named = [
-        replace(measured[0], operation=title),
-        replace(measured[1], system="ours, batch", operation=title),
-        replace(measured[2], system="one pod each", operation=f"{title}, scaled from {NAIVE}"),
-    ]
-    for one in named:
-        say(one)
-        print("   ", ", ".join(f"{name} {value}" for name, value in one.notes.items()), flush=True)
-    quicker = (named[2].inside_seconds or 0) / (named[0].inside_seconds or 1)
-    print(f"    {quicker:.0f} times as fast as one pod each", flush=True)
-    return named
+        naive = run_module("one pod each", "naive", MODULE, place)
+    naive = replace(naive, operation=f"{title}, scaled from {NAIVE}")
+    _tell(naive)
+    quicker = [(naive.inside_seconds or 0) / (one.inside_seconds or 1) for one in measured]
+    print(f"    {quicker[0]:.0f} times as fast as one pod each, {quicker[1]:.0f} in batches", flush=True)
+    return [*measured, naive]
 
 
-def _build() -> str:
-    command = [os.environ["PACHY_TEST_IMAGE_BUILD"], HELPER, "--dockerfile", "airflow_pachy/worker/Dockerfile"]
-    subprocess.run([*command, "--context", "."], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    return HELPER
+def measure_large_job(target: Target, folder: Path, datums: int) -> list[Measurement]:
+    """One job of so many datums, in batches: each step by itself."""
+    image = pods.helper_image()
+    with pods.namespace() as namespace:
+        place = {"endpoint": target.endpoint, "namespace": namespace, "helper_image": image, "datums": datums}
+        steps: list[Measurement] = []
+        _measure_job(target, folder, {**place, "batch": True}, steps)
+    return steps
 
 
-@contextmanager
-def _namespace() -> Iterator[str]:
-    core = _client()
-    name = f"pachy-bench-{secrets.token_hex(4)}"
-    core.create_namespace({"metadata": {"name": name}})
-    credentials = {key: value for key, value in os.environ.items() if key.startswith("AWS_") and "ENDPOINT" not in key}
-    try:
-        core.create_namespaced_secret(name, {"metadata": {"name": "s3"}, "stringData": credentials})
-        yield name
-    finally:
-        core.delete_namespace(name)
-
-
-def _client() -> Any:
-    from kubernetes import client, config
-
-    config.load_kube_config()
-    return client.CoreV1Api()
-
-
-def _image() -> str:
-    return os.environ.get("PACHY_TEST_PYTHON_IMAGE", "python:3.11-slim")
-
-
-def run_ours(arguments: Mapping[str, Any], *, batch: bool) -> tuple[float, dict[str, Any]]:
-    """Plan, run in pods, assemble: seconds, and what else was seen."""
-    from airflow_pachy.pfs import Pfs
-    from airflow_pachy.pipelines import JobRequest, PipelineSpec, assemble_job, plan_job
-    from airflow_pachy.worker.plan import read_plan
-    from airflow_pachy.worker.records import read_set_results
-
-    repo = "batches" if batch else "datums"
-    transform = {"image": _image(), "cmd": ["sh", "-euc", MANY if batch else ONE], "batch": batch}
-    spec = PipelineSpec.from_dict(
-        {
-            "pipeline": {"name": f"{repo}-out"},
-            "transform": transform,
-            "input": {"pfs": {"repo": repo, "glob": "/*", "name": "in"}},
-            "parallelism_spec": {"constant": PODS},
-        }
+def _measure_job(
+    target: Target, folder: Path, arguments: dict[str, Any], steps: list[Measurement] | None = None
+) -> Measurement:
+    """A whole job, each step of it in a process of its own as Airflow's tasks are; `steps` gets each, too."""
+    name = "batches" if arguments["batch"] else "datums"
+    state = folder / name
+    state.mkdir()
+    arguments |= {"url": target.url(name), "metadata": f"sqlite:///{state / 'metadata.db'}", "state": str(state)}
+    run_module("ours", "prepare", MODULE, arguments)
+    measured = [run_module("ours", step, MODULE, arguments) for step in STEPS]
+    for one in measured:
+        _tell(one)
+    if steps is not None:
+        steps += measured
+    return Measurement(
+        system="ours",
+        operation=name,
+        seconds=sum(one.seconds for one in measured),
+        cpu_seconds=sum(one.cpu_seconds for one in measured),
+        peak_memory_bytes=max(one.peak_memory_bytes for one in measured),
+        inside_seconds=sum(one.inside_seconds or 0 for one in measured),
+        requests=sum(one.requests or 0 for one in measured),
+        notes={key: value for one in measured for key, value in one.notes.items()},
     )
-    with Pfs.open(arguments["url"], arguments["metadata"], s3={"endpoint_url": arguments["endpoint"]}) as pfs:
-        pfs.create_repo(repo)
-        with pfs.commit(f"{repo}@master") as commit:
-            for number in range(arguments["datums"]):
-                commit.put_file(f"/{number:06d}", b"%d" % number)
-        started, committed_us = time.perf_counter(), time.time_ns() // 1_000
-        planned = plan_job(pfs, JobRequest(spec, "benchmark", repo, "stage"))
-        outcomes = _run_pods(arguments, spec.transform.cmd, planned.sets)
-        job = assemble_job(pfs, planned.job_id)
-        seconds = time.perf_counter() - started
-        sets = [list(read_set_results(pfs.store, read_plan(pfs.store, key).results_prefix)) for key in planned.sets]
-    assert job.datums_processed == arguments["datums"], job
-    results = [result for one in sets for result in one]
-    first = min(result.started_us + result.download_us for result in results)
-    busy_us = [
-        max(one.started_us + one.download_us + one.process_us for one in results)
-        - min(one.started_us + one.download_us for one in results)
-        for results in sets
-    ]
-    # In a batch datums follow each other in one process, which is their own time but for its start.
-    each_ms = (sum(result.process_us for result in results) if batch else sum(busy_us)) / len(results) / 1_000
-    return seconds, {
-        "pods": len(sets),
-        "first datum after": f"{(first - committed_us) / 1e6:.1f} s",
-        "overhead per datum": f"{each_ms - WORK_SECONDS * 1_000:.1f} ms",
+
+
+def _tell(one: Measurement) -> None:
+    say(one)
+    print("   ", ", ".join(f"{name} {value}" for name, value in one.notes.items()), flush=True)
+
+
+def prepare(pfs: Pfs, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Commit the files."""
+    pfs.create_repo("in")
+    with pfs.commit("in@master") as commit:
+        for number in range(arguments["datums"]):
+            commit.put_file(f"/{number:06d}", b"%d" % number)
+    _write(arguments, "committed", time.time_ns() // 1_000)
+    return {}
+
+
+def plan(pfs: Pfs, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Plan the job, in as many sets as Airflow may map by default."""
+    from airflow_pachy.pipelines import JobRequest, plan_job
+
+    said = _Lines()
+    logging.getLogger("airflow_pachy.pipelines.set_plans").addHandler(said)
+    logging.getLogger("airflow_pachy.pipelines.set_plans").setLevel(logging.INFO)
+    planned = plan_job(pfs, JobRequest(_spec(arguments), "benchmark", "run", "stage"))
+    _write(arguments, "job", {"id": planned.job_id, "sets": list(planned.sets)})
+    return {"plan says": f'"{said.text}"'}
+
+
+def run(pfs: Pfs, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the sets in pods."""
+    keys = _read(arguments, "job")["sets"]
+    calls = pods.count_api_calls()
+    seen = pods.run_sets(arguments, keys, pods=PODS)
+    ran = _Ran.of_sets(pfs, keys)
+    if ran.datums != arguments["datums"]:
+        raise SystemExit(f"{ran.datums} of {arguments['datums']} datums have run")
+    each = ran.process_us if arguments["batch"] else ran.busy_us
+    return {
+        "pods": len(keys),
+        "API calls": calls[0],
+        "first datum after": f"{(ran.first_us - _read(arguments, 'committed')) / 1e6:.1f} s",
+        # In a batch datums follow each other in one process, which is their own time but for its start.
+        "overhead per datum": f"{each / ran.datums / 1_000 - WORK_SECONDS * 1_000:.1f} ms",
+        "CPU of the helper per datum": f"{seen.total('cpu_seconds') * 1_000 / ran.datums:.1f} ms",
+        "most memory of a helper": f"{seen.most('peak_memory_bytes') / 2**20:.0f} MiB",
+        "S3 requests of the helpers": f"{seen.total('requests'):,.0f}",
+        "task logs": f"{seen.log_lines:,} lines, {seen.log_bytes / 2**20:.1f} MiB",
         # Downloads and uploads happen while another datum runs.
-        **{f"{step} per datum": _mean_ms(results, f"{step}_us") for step in ("download", "process", "upload")},
-        "CPU of the helper per datum": f"{sum(one['cpu_seconds'] for one in outcomes) * 1_000 / len(results):.1f} ms",
+        **{f"{step} per datum": f"{us / ran.datums / 1_000:.1f} ms" for step, us in ran.steps_us.items()},
     }
 
 
-def _mean_ms(results: Sequence[DatumResult], name: str) -> str:
-    return f"{sum(getattr(result, name) for result in results) / len(results) / 1_000:.1f} ms"
+def assemble(pfs: Pfs, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Publish."""
+    from airflow_pachy.pipelines import assemble_job
+
+    job = assemble_job(pfs, _read(arguments, "job")["id"])
+    found = sum(1 for _ in pfs.tree("out@master").entries())
+    if (job.datums_processed, found) != (arguments["datums"], arguments["datums"]):
+        raise SystemExit(f"{job.datums_processed} datums made {found} files instead of {arguments['datums']}")
+    return {"output files": found}
 
 
-def _run_pods(arguments: Mapping[str, Any], cmd: tuple[str, ...], sets: list[str]) -> list[dict[str, Any]]:
-    """A pod for each set, until all have ended; looks at all of them at once. Returns what the helpers reported."""
-    from kubernetes.client import models as k8s
+@dataclass
+class _Ran:
+    """Times of all datums, in microseconds; `busy_us` is from the first start to the last end of each set."""
 
-    from airflow_pachy.pods.parts import add_to_pod, build_pod_parts
-    from airflow_pachy.pods.request import PodRequest
+    datums: int
+    first_us: float
+    busy_us: float
+    process_us: int
+    steps_us: dict[str, int]
 
-    core, namespace = _client(), arguments["namespace"]
-    endpoint = urlsplit(arguments["endpoint"])
-    host = os.environ.get("PACHY_TEST_POD_HOST") or endpoint.hostname
-    for key in sets:
-        name = f"set-{secrets.token_hex(6)}"
-        request = PodRequest(
-            helper_image=arguments["helper_image"],
-            storage=arguments["url"],
-            set_plan=key,
-            attempt=name,
-            credentials_secret="s3",
-            s3_endpoint=urlunsplit(endpoint._replace(netloc=f"{host}:{endpoint.port}" if endpoint.port else str(host))),
-            volume_bytes=1 << 30,
-        )
-        base = k8s.V1Container(name="base", image=_image(), command=list(cmd))
-        pod = k8s.V1Pod(metadata=k8s.V1ObjectMeta(name=name), spec=k8s.V1PodSpec(containers=[base]))
-        core.create_namespaced_pod(namespace, add_to_pod(pod, build_pod_parts(request)))
-    while True:
-        pods = core.list_namespaced_pod(namespace).items
-        if failed := [pod for pod in pods if pod.status.phase == "Failed"]:
-            raise SystemExit(f"pod {failed[0].metadata.name} failed: {failed[0].status}")
-        if all(pod.status.phase == "Succeeded" for pod in pods):
-            break
-        time.sleep(0.5)
-    statuses = [status for pod in pods for status in pod.status.container_statuses if status.name == HELPER_NAME]
-    core.delete_collection_namespaced_pod(namespace)
-    return [json.loads(status.state.terminated.message) for status in statuses]
+    @classmethod
+    def of_sets(cls, pfs: Pfs, keys: list[str]) -> _Ran:
+        from airflow_pachy.worker.plan import read_plan
+        from airflow_pachy.worker.records import read_set_results
+
+        ran = cls(0, float("inf"), 0, 0, {"download": 0, "process": 0, "upload": 0})
+        for key in keys:
+            results = list(read_set_results(pfs.store, read_plan(pfs.store, key).results_prefix))
+            begin = min(one.started_us + one.download_us for one in results)
+            ran.first_us = min(ran.first_us, begin)
+            ran.busy_us += max(one.started_us + one.download_us + one.process_us for one in results) - begin
+            ran.add(results)
+        return ran
+
+    def add(self, results: list[DatumResult]) -> None:
+        self.datums += len({one.datum for one in results if one.state == "success"})
+        for step in self.steps_us:
+            self.steps_us[step] += sum(getattr(one, f"{step}_us") for one in results)
+        self.process_us = self.steps_us["process"]
+
+
+class _Lines(logging.Handler):
+    text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text += record.getMessage()
+
+
+def _spec(arguments: Mapping[str, Any]) -> PipelineSpec:
+    from airflow_pachy.pipelines import PipelineSpec
+
+    batch = arguments["batch"]
+    transform = {"image": pods.user_image(), "cmd": ["sh", "-euc", MANY if batch else ONE], "batch": batch}
+    return PipelineSpec.from_dict(
+        {
+            "pipeline": {"name": "out"},
+            "transform": transform,
+            "input": {"pfs": {"repo": "in", "glob": "/*"}},
+            "parallelism_spec": {"constant": PODS},
+        }
+    )
+
+
+def _write(arguments: Mapping[str, Any], name: str, value: Any) -> None:
+    Path(arguments["state"], name).write_text(json.dumps(value))
+
+
+def _read(arguments: Mapping[str, Any], name: str) -> Any:
+    return json.loads(Path(arguments["state"], name).read_text())
 
 
 def run_naive(arguments: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
     """A KubernetesPodOperator for each of a few datums, scaled to all of them."""
+    calls = pods.count_api_calls()
     started = time.perf_counter()
     with ThreadPoolExecutor(PODS) as pool:
         list(pool.map(lambda number: _run_task(arguments["namespace"], number), range(NAIVE)))
     scale = arguments["datums"] / NAIVE
-    return (time.perf_counter() - started) * scale, {"pods": arguments["datums"], "measured tasks": NAIVE}
+    notes = {"pods": arguments["datums"], "measured tasks": NAIVE, "API calls": round(calls[0] * scale)}
+    return (time.perf_counter() - started) * scale, notes
 
 
 def _run_task(namespace: str, number: int) -> None:
-    import logging
-
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
     logging.disable(logging.CRITICAL)
@@ -226,47 +234,49 @@ def _run_task(namespace: str, number: int) -> None:
         task_id="naive",
         name="naive",
         namespace=namespace,
-        image=_image(),
+        image=pods.user_image(),
         cmds=["sh", "-c", f"sleep {WORK_SECONDS}"],
         config_file=os.environ["KUBECONFIG"],
         in_cluster=False,
         kubernetes_conn_id=None,
     )
-    ti = SimpleNamespace(
-        dag_id="naive", task_id="naive", run_id="run", map_index=number, try_number=1, xcom_push=lambda **_values: None
-    )
-    dag = SimpleNamespace(dag_id="naive", parent_dag=None)
-    now = datetime.now(UTC)
-    context: Any = {"ti": ti, "task_instance": ti, "run_id": "run", "dag": dag, "dag_run": ti, "logical_date": now}
-    task.execute(context)
+    task.execute(pods.context_of("run", number))
 
 
-def _counted() -> list[int]:
-    """A count of requests to the Kubernetes API that goes up as they are made."""
-    from kubernetes.client import rest
-
-    count = [0]
-    client: Any = rest.RESTClientObject
-    plain = client.request
-
-    def request(*args: Any, **kwargs: Any) -> Any:
-        count[0] += 1
-        return plain(*args, **kwargs)
-
-    client.request = request
-    return count
+OPERATIONS: dict[str, Callable[[Pfs, Mapping[str, Any]], dict[str, Any]]] = {
+    "prepare": prepare,
+    "plan": plan,
+    "run": run,
+    "assemble": assemble,
+}
 
 
 def main(operation: str, arguments: Mapping[str, Any]) -> None:
     """Run one operation and report it."""
-    calls = _counted()
     if operation == "naive":
         seconds, notes = run_naive(arguments)
-        notes["API calls"] = round(calls[0] * arguments["datums"] / NAIVE)
-    else:
-        seconds, notes = run_ours(arguments, batch=operation == "in batches")
-        notes["API calls"] = calls[0]
-    report(seconds, **notes)
+        report(seconds, **notes)
+        return
+    from airflow_pachy.pfs import Pfs
+    from airflow_pachy.pfs.client import base
+    from airflow_pachy.pfs.objects import CountingStore
+
+    opening: Any = base
+    plain = opening.open_store
+    stores: list[CountingStore] = []
+
+    def open_counting(*args: Any, **kwargs: Any) -> CountingStore:
+        stores.append(CountingStore(plain(*args, **kwargs)))
+        return stores[-1]
+
+    opening.open_store = open_counting
+    with Pfs.open(arguments["url"], arguments["metadata"], s3={"endpoint_url": arguments["endpoint"]}) as pfs:
+        started = time.perf_counter()
+        notes = OPERATIONS[operation](pfs, arguments)
+        seconds = time.perf_counter() - started
+    requests = sum(store.counts.total for store in stores)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    report(seconds, stores[0], **notes, **{"peak": f"{peak >> 10} MiB", "S3 requests": requests})
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -89,11 +90,13 @@ def _help(pfs: Path, environment: Mapping[str, str], stop: threading.Event) -> S
 def help_with_set(runner: ShimRunner, environment: Mapping[str, str], stop: threading.Event) -> SetOutcome:
     """Read the plan that the environment names, and process it."""
     # Here, because the init container needs none of it: pyarrow and botocore cost half a second and 100 MiB.
+    from airflow_pachy.pfs.objects import CountingStore
     from airflow_pachy.worker.plan import read_plan
     from airflow_pachy.worker.run import run_set
 
     try:
-        store = _open_store(environment, stop)
+        counted = CountingStore(_open_store(environment))
+        store = _patient(counted, environment, stop)
         plan = read_plan(store, _required(environment, "PACHY_SET_PLAN"))
         options = WorkerOptions(
             attempt=environment.get("PACHY_ATTEMPT") or new_attempt(),
@@ -103,7 +106,9 @@ def help_with_set(runner: ShimRunner, environment: Mapping[str, str], stop: thre
     except (PachyError, ValueError) as error:
         code = ExitCode.STAGING_FAILED if isinstance(error, Unavailable) else ExitCode.MISCONFIGURED
         return SetOutcome(0, 0, 0, 0, code, f"the set plan cannot be read: {error}")
-    return run_set(store, plan, runner, options)
+    outcome = run_set(store, plan, runner, options)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return replace(outcome, peak_memory_bytes=peak, requests=counted.counts.total)
 
 
 def _stage(pfs: Path, environment: Mapping[str, str]) -> int:
@@ -114,7 +119,7 @@ def _stage(pfs: Path, environment: Mapping[str, str]) -> int:
 
     try:
         plan = decode_plan(_required(environment, "PACHY_PLAN").encode("utf-8", "surrogateescape"), key="PACHY_PLAN")
-        store = _open_store(environment, threading.Event())
+        store = _patient(_open_store(environment), environment, threading.Event())
         budget = int(environment.get("PACHY_STAGE_BYTES", DEFAULT_STAGE_BYTES))
         size = stage_service(store, plan, pfs, budget)
     except (PachyError, OSError) as error:
@@ -131,7 +136,8 @@ def _spout(pfs: Path, environment: Mapping[str, str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         stream, marker = _required(environment, "PACHY_SPOUT_STREAM"), environment.get("PACHY_SPOUT_MARKER", "")
-        Spout(_open_store(environment, stop), stream, marker, pfs, stop, _say).run()
+        store = _patient(_open_store(environment), environment, stop)
+        Spout(store, stream, marker, pfs, stop, _say).run()
     except (PachyError, OSError) as error:
         return _give_up(f"what the spout wrote is not recorded: {error}")
     return 0
@@ -145,16 +151,19 @@ def _give_up(text: str) -> int:
     return 1
 
 
-def _open_store(environment: Mapping[str, str], stop: threading.Event) -> ObjectStore:
+def _open_store(environment: Mapping[str, str]) -> ObjectStore:
     from airflow_pachy.pfs.objects import open_store
     from airflow_pachy.pfs.objects.s3_settings import from_environment
+
+    return open_store(_required(environment, "PACHY_STORAGE"), s3=from_environment(environment))
+
+
+def _patient(store: ObjectStore, environment: Mapping[str, str], stop: threading.Event) -> ObjectStore:
+    """The store, waited for when it is away."""
     from airflow_pachy.worker.patience import Patience, PatientStore
 
-    patience = Patience(
-        seconds=float(environment.get("PACHY_S3_PATIENCE_SECONDS") or 600), log=_say, given_up=stop.is_set
-    )
-    store = open_store(_required(environment, "PACHY_STORAGE"), s3=from_environment(environment))
-    return PatientStore(store, patience)
+    seconds = float(environment.get("PACHY_S3_PATIENCE_SECONDS") or 600)
+    return PatientStore(store, Patience(seconds=seconds, log=_say, given_up=stop.is_set))
 
 
 def _say(text: str) -> None:

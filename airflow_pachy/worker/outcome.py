@@ -68,7 +68,8 @@ class SetOutcome:
     """How many datums of a set ended how (`skipped`: earlier attempts were done with them).
 
     `error` says what ended the run early, for codes other than 0 and 121. `cpu_seconds` is the processor time that we
-    used around the user's code, staging, uploading, recording.
+    used around the user's code, staging, uploading, recording. A helper container, which is a process of its own, also
+    tells the most memory that it needed and its `requests` to the object store.
     """
 
     success: int
@@ -78,3 +79,5 @@ class SetOutcome:
     exit_code: ExitCode
     error: str = ""
     cpu_seconds: float = field(default=0.0, compare=False)
+    peak_memory_bytes: int = field(default=0, compare=False)
+    requests: int = field(default=0, compare=False)
