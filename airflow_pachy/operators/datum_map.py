@@ -64,7 +64,7 @@ class DatumMapOperator(TaskGroup):
     :param working_dir: where the program starts; default: the image's.
     :param batch: many datums share one process, which finds them in `/pfs/batch/<datum id>`: a number, or True for 500.
     :param datum_set: how datums are dealt into sets, `DatumSetSpec(...)` or a dict of its fields.
-    :param parallelism: how many sets run at once.
+    :param parallelism: how many sets, and so pods, run at once at most.
     :param on_collision: "error", "append" or "overwrite": two datums have written the same path.
     :param reprocess: run all datums, also those processed before.
     :param incremental: a datum that was processed before sees only the files that are new or changed since, and finds
@@ -198,7 +198,7 @@ class DatumMapOperator(TaskGroup):
                 pod=dict(pod or {}),
                 pfs_conn_id=pfs_conn_id,
                 kubernetes_conn_id=kubernetes_conn_id,
-                deferrable=deferrable,
+                deferrable=deferrable and (parallelism is None or _deferred_tasks_count()),
                 **_datum_defaults(job_timeout, parallelism, middle),
             ).expand(plan_key=self.plan.output)
             self.assemble = AssembleOperator(
@@ -254,6 +254,18 @@ def _own_retries(group: TaskGroup) -> dict[str, Any]:
     if "retries" in group.default_args or "retries" in (group.dag.default_args or {}):
         return {}
     return {"retries": conf.getint("pachy", "infrastructure_retries", fallback=5)}
+
+
+def _deferred_tasks_count() -> bool:
+    """Whether this Airflow counts deferred tasks among those that run at once; before 3.2 none did.
+
+    Where they do not count, a stage with a cap waits for its pods in workers: else all its pods would run at once.
+    """
+    try:
+        from airflow.ti_deps import dependencies_states
+    except ImportError:  # a worker without Airflow's core, which needs a newer one
+        return True
+    return hasattr(dependencies_states, "ACTIVE_STATES")
 
 
 def _datum_defaults(job_timeout: timedelta | None, parallelism: int | None, given: dict[str, Any]) -> dict[str, Any]:

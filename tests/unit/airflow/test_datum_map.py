@@ -98,6 +98,21 @@ def test_options_reach_the_steps(dag):
     assert {dag.get_task(f"edges.{step}").pool for step in ("plan", "assemble")} == {"big"}
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_cap_holds_for_pods_that_the_triggerer_waits_for(dag, monkeypatch, counted):
+    from airflow.ti_deps import dependencies_states
+
+    if counted:
+        monkeypatch.setattr(dependencies_states, "ACTIVE_STATES", {"running", "deferred"}, raising=False)
+    else:
+        monkeypatch.delattr(dependencies_states, "ACTIVE_STATES", raising=False)
+    stage(parallelism=3)
+    assert dag.get_task("edges.datums").partial_kwargs["deferrable"] is counted
+    with DAG("f", schedule=None) as other:
+        stage()
+    assert other.get_task("edges.datums").partial_kwargs["deferrable"] is True, "there is no cap to keep"
+
+
 def test_lost_pods_are_retried_by_default_and_default_args_win(dag):
     stage()
     assert dag.get_task("edges.datums").partial_kwargs["retries"] == 5
