@@ -180,19 +180,39 @@ def wait(session: Session, *, commit: str, timeout: float | None, as_json: bool)
 @command(
     "pachy flush commit images@master",
     "pachy flush commit images@master labels@master --to-repo montage --timeout 3600",
+    "pachy flush commit images@master --expect montage   # of a pipeline that has never run",
 )
 @click.argument("commits", nargs=-1, required=True, metavar="COMMIT...")
 @click.option("-r", "--to-repo", multiple=True, metavar="REPO", help="Wait only for what ends up there; repeatable.")
+@click.option(
+    "--expect",
+    multiple=True,
+    metavar="REPO[@BRANCH]",
+    help="Wait for this one too, also if nothing is known yet to make it from them; repeatable.",
+)
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long.")
 @json_option
 def flush(
-    session: Session, *, commits: tuple[str, ...], to_repo: tuple[str, ...], timeout: float | None, as_json: bool
+    session: Session,
+    *,
+    commits: tuple[str, ...],
+    to_repo: tuple[str, ...],
+    expect: tuple[str, ...],
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
     """Wait until everything downstream has been made from these commits, and show what was made.
 
+    A pipeline of a DAG file is known to be downstream when it has run once; until then name its output with --expect.
     The exit code is 1 when a job on the way failed, or not everything was there in time.
     """
-    made = session.pfs.flush_commit(list(commits), to_repos=list(to_repo) or None, timeout=timeout)
+    made = session.pfs.flush_commit(list(commits), to_repos=list(to_repo) or None, timeout=timeout, expect=expect)
+    if not made:
+        click.echo(
+            "No pipeline is known to read these commits, so nothing was waited for. A pipeline of a DAG file is known "
+            "when it has run once; to wait for its first run, name its output: --expect REPO",
+            err=True,
+        )
     print_list(made, _columns(), as_json=as_json)
 
 

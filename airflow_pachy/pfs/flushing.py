@@ -1,7 +1,8 @@
 """Waiting for everything that is made from a commit.
 
 Which branches something is expected on is what branch provenance says (pipelines record theirs when they are planned),
-from every branch that the commit has been the head of. A branch has its answer when a commit became its head that
+from every branch that the commit has been the head of; what a pipeline that never ran will make only the caller can
+know, and say. A branch has its answer when a commit became its head that
 was made from the given one or, since pipelines may skip to the newest, from what came after it on the same branch.
 """
 
@@ -40,21 +41,28 @@ _RUNNING = "running"
 
 
 def flush_commit(
-    root: Root, commits: Sequence[Address], *, to_repos: Sequence[str] | None, pauses: Pauses
+    root: Root,
+    commits: Sequence[Address],
+    *,
+    to_repos: Sequence[str] | None,
+    pauses: Pauses,
+    expect: Sequence[Address] = (),
 ) -> list[CommitInfo]:
     """The finished commits that were made from all of the given ones, once there is one on every branch downstream.
 
     Open commits are waited for. With `to_repos`, only branches of these repos count, and what is on the way there.
+    Branches in `expect` count whether or not anything says yet that they are, or will be, downstream.
     Raises `InvalidArgument` without commits, `JobFailed` when a job on the way ended badly, `TimeoutError`.
     """
     if not commits:
         raise InvalidArgument("name at least one commit to flush")
     given = dict.fromkeys(_finished(root, address, pauses) for address in commits)
+    expected = frozenset((one.repo, one.ref) for one in expect)
     while True:
         with root.metadata.reader() as session:
             for repo in to_repos or ():
                 find_repo(session, repo)
-            look = _Look.at(session, list(given), to_repos)
+            look = _Look.at(session, list(given), to_repos, expected)
             answers = {target: look.answer(session, target) for target in look.targets}
             missing = sorted(target for target, answer in answers.items() if answer is None)
             if not missing:
@@ -138,7 +146,9 @@ class _Look:
     targets: frozenset[Name]
 
     @classmethod
-    def at(cls, session: Session, commit_ids: Sequence[str], to_repos: Sequence[str] | None) -> _Look:
+    def at(
+        cls, session: Session, commit_ids: Sequence[str], to_repos: Sequence[str] | None, expected: frozenset[Name]
+    ) -> _Look:
         """Read it anew: pipelines may have come and gone since the last look."""
         given = tuple(_Given.find(session, one) for one in commit_ids)
         starts = [{branch for branch, _ in one.positions} for one in given]
@@ -147,7 +157,8 @@ class _Look:
         _cut_stopped(session, graph)
         below = [set().union(*(graph.downstream(branch) for branch in branches)) for branches in starts]
         targets: set[Name] = reduce(lambda one, other: one & other, below)
-        return cls(given, graph, frozenset(one for one in targets if to_repos is None or one[0] in to_repos))
+        known = frozenset(one for one in targets if to_repos is None or one[0] in to_repos)
+        return cls(given, graph, known | expected)
 
     @property
     def addresses(self) -> list[str]:
@@ -164,6 +175,9 @@ class _Look:
         """Raise `JobFailed` if the newest job on the way to a missing answer has ended badly."""
         below = {name for one in self.given for branch, _ in one.positions for name in self.graph.downstream(branch)}
         on_the_way = below & {above for target in missing for above in (target, *self.graph.upstream(target))}
+        if any(target not in below for target in missing):
+            # Nobody knows yet what leads to an expected branch, so it may be anything.
+            on_the_way = below
         for branch in sorted(on_the_way):
             if self.answer(session, branch) is not None:
                 continue

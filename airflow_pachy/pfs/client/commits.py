@@ -154,12 +154,15 @@ class CommitVerbs(Client):
         commits: Sequence[CommitLike],
         to_repos: Sequence[str] | None = None,
         timeout: float | None = None,
+        *,
+        expect: Sequence[str] = (),
     ) -> list[CommitInfo]:
         """Wait for what is made from all of the given commits, and return it: one commit for each branch downstream.
 
         Those are the branches that derive from the commits' branches, in `to_repos` if given; a pipeline that read
-        a later commit instead has answered too. Raises `JobFailed` when a job on the way failed, `TimeoutError` after
-        `timeout` seconds, `InvalidArgument` without commits.
+        a later commit instead has answered too. A pipeline of a DAG file is known when it has run once; before that,
+        name its output in `expect`, as a repo or `repo@branch`, which need not exist yet. Raises `JobFailed` when a job
+        on the way failed, `TimeoutError` after `timeout` seconds, `InvalidArgument` without commits.
         """
         self._require_no_transaction()
         return flushing.flush_commit(
@@ -167,6 +170,7 @@ class CommitVerbs(Client):
             [as_commit(self._root, one) for one in commits],
             to_repos=to_repos,
             pauses=waiting.Pauses(timeout),
+            expect=[parse_branch(one) for one in expect],
         )
 
     def provenance(self, commit: CommitLike) -> list[CommitInfo]:

@@ -170,7 +170,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "list_commits": _reads("commit"),
     "subscribe_commit": _reads("branch"),
     "wait_commit": _reads("commit"),
-    "flush_commit": _reads("commits", "to_repos"),
+    "flush_commit": _reads("commits", "to_repos", "expect"),
     "provenance": _reads("commit"),
     "subvenance": _reads("commit"),
     "drop_commit": (NeedsDownstream(Role.WRITER, "commit", only_if="recursive"),),

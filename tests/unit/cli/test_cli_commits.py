@@ -74,7 +74,11 @@ def test_a_commit_may_be_closed_with_an_error(pachy, images: Path) -> None:
 
 
 def test_flushing_shows_what_was_made(pachy, images: Path) -> None:
-    assert pachy("flush", "commit", "images@master").rows == []
+    nothing = pachy("flush", "commit", "images@master")
+    assert nothing.rows == []
+    assert "No pipeline is known to read these commits" in nothing.err
+    expected = pachy("flush", "commit", "images@master", "--expect", "edges@draft", "--timeout", "0", fails=True)
+    assert "edges@draft" in expected.err
     for repo in ("edges", "other"):
         pachy("create", "repo", repo)
         pachy("create", "branch", f"{repo}@master", "-p", "images@master")

@@ -84,6 +84,28 @@ def test_of_two_inputs_only_what_both_led_to_counts(pfs):
     assert flushed(pfs, a, newer) == [f"c@{both}"]
 
 
+def test_what_a_pipeline_that_never_ran_will_make_is_waited_for_when_it_is_expected(pfs):
+    wire(pfs, a=[])
+    a = put(pfs, "a")
+    with pytest.raises(TimeoutError, match="c@master yet"):
+        flushed(pfs, f"a@{a}", expect=["c"])
+    wire(pfs, b=["a"], c=["b"])
+    with pytest.raises(TimeoutError, match="b@master, c@draft, c@master yet"):
+        flushed(pfs, f"a@{a}", expect=["c", "c@draft"])
+    b = publish(pfs, "b", f"a@{a}")
+    c = publish(pfs, "c", f"b@{b}")
+    assert flushed(pfs, f"a@{a}", expect=["c"]) == [f"b@{b}", f"c@{c}"]
+    assert flushed(pfs, f"a@{a}", expect=["c"], to_repos=["b"]) == [f"b@{b}", f"c@{c}"]
+
+
+def test_a_failure_on_a_way_that_is_not_known_to_the_end_is_told(pfs):
+    wire(pfs, a=[], b=["a"])
+    a = put(pfs, "a")
+    job(pfs, "b", "failed", a)
+    with pytest.raises(JobFailed, match="datum /a failed"):
+        flushed(pfs, f"a@{a}", expect=["c"], to_repos=["a"])
+
+
 def test_a_diamond_is_flushed_once(pfs):
     wire(pfs, a=[], b=["a"], c=["a"], d=["b", "c"])
     a = put(pfs, "a")
