@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,3 +27,13 @@ def exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any
         return value
 
     return load, lambda: sorted(homes)
+
+
+class LazyModule(ModuleType):
+    """Stands for a module that is imported when something of it is used; pass its full name.
+
+    To be assigned where type checkers do not look, beside the import that they see.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self.__name__), name)

@@ -33,12 +33,17 @@ from airflow_pachy.metadata.version import HEAD_REVISION, stored_revision, take_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow_pachy.metadata.glance import Glance
+
 SQLITE_BUSY_SECONDS = 60
 CONNECT_SECONDS = 10
 
 
 class Metadata:
     """A metadata database. Thread-safe; one per process and URL is enough. Use `Metadata.open`."""
+
+    glance: Glance | None = None
+    """For reading without a session, where there is one: see `deferred`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

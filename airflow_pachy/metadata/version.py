@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnClause, String, column, inspect, select, table
 
+from airflow_pachy.metadata.head import HEAD_REVISION, VERSION_TABLE
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
-VERSION_TABLE = "pachy_alembic_version"
-HEAD_REVISION = "0001"
-"""The newest migration. A test holds it to what is in `migrations/versions`."""
+__all__ = ["HEAD_REVISION", "VERSION_TABLE", "stored_revision", "take_turn"]
 
 _VERSION: ColumnClause[str] = column("version_num", String)
 _TABLE = table(VERSION_TABLE, _VERSION)

@@ -9,7 +9,6 @@ lanes; it does not keep out somebody with credentials.
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
@@ -19,9 +18,10 @@ from sqlalchemy.orm import aliased
 from airflow_pachy.errors import Denied, InvalidArgument
 from airflow_pachy.metadata.changes import touch
 from airflow_pachy.metadata.contention import retried
-from airflow_pachy.metadata.models import PRINCIPAL_LENGTH, Grant
+from airflow_pachy.metadata.models import Grant
 from airflow_pachy.pfs.lookups import find_repo
 from airflow_pachy.pfs.names import check_repo_name
+from airflow_pachy.pfs.roles import ALL_USERS, Role, check_principal, parse_role
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -32,61 +32,11 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.infos import RepoInfo
     from airflow_pachy.pfs.root import Root
 
-ALL_USERS = "allUsers"
-KINDS = ("user", "robot", "group", "dag", "pipeline")
 _SHOWN_OWNERS = 3
 _KNOWN_TRIES = 3
 
 
-class Role(IntEnum):
-    """What a principal may do with a repo; each role includes those before it."""
-
-    NONE = 0
-    READER = 1
-    WRITER = 2
-    OWNER = 3
-
-    def __str__(self) -> str:
-        return self.name
-
-
 _DEEDS = {Role.READER: "read", Role.WRITER: "write to", Role.OWNER: "administer"}
-
-
-def parse_role(text: str) -> Role:
-    """A role by its name, in any case; raises `InvalidArgument`."""
-    try:
-        return Role[str(text).upper()]
-    except KeyError:
-        raise InvalidArgument(f"{text!r} is not a role; use one of {', '.join(Role.__members__)}") from None
-
-
-def check_principal(text: str) -> str:
-    """Return a principal that can be granted something, or raise `InvalidArgument`."""
-    kind, colon, name = text.partition(":")
-    if text == ALL_USERS or (colon and kind in KINDS and _is_word(name) and len(text) <= PRINCIPAL_LENGTH):
-        return text
-    forms = ", ".join(f"{one}:NAME" for one in KINDS)
-    raise InvalidArgument(
-        f"{text!r} is not a principal; write {forms} or {ALL_USERS} (at most {PRINCIPAL_LENGTH} characters, "
-        "no spaces or commas)"
-    )
-
-
-def parse_caller(text: str | None) -> tuple[str | None, tuple[str, ...]]:
-    """The principal and its groups from `user:ada,group:research`; raises `InvalidArgument` naming the wrong part."""
-    if not text:
-        return None, ()
-    principal, *groups = (part.strip() for part in text.split(","))
-    kind, colon, name = principal.partition(":")
-    if principal == ALL_USERS or not _is_word(principal) or (colon and (kind not in KINDS or not name)):
-        known = ", ".join(f"{one}:NAME" for one in KINDS)
-        raise InvalidArgument(f"{principal!r} cannot be the principal of a client; write one of {known}")
-    for group in groups:
-        if not group.startswith("group:"):
-            raise InvalidArgument(f"{group!r} in {text!r}: after the principal come its groups, as in group:research")
-        check_principal(group)
-    return principal, tuple(groups)
 
 
 @retried
@@ -235,7 +185,3 @@ def _set(session: Session, repo: str, principal: str, role: Role, grants: dict[s
         row.role = str(role)
     session.flush()
     grants[principal] = role
-
-
-def _is_word(text: str) -> bool:
-    return bool(text) and text.isprintable() and not any(one.isspace() or one == "," for one in text)

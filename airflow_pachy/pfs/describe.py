@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import select
 
 from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance, Repo, Tag
 from airflow_pachy.pfs.branch_graph import BranchGraph
-from airflow_pachy.pfs.infos import BranchInfo, CommitInfo, CommitState, FileInfo, RepoInfo
-from airflow_pachy.pfs.paths import shown_path
-from airflow_pachy.pfs.tree import Directory, File
+from airflow_pachy.pfs.infos import BranchInfo, CommitInfo, CommitState, RepoInfo
 from airflow_pachy.pfs.triggers import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy.orm import Session
-
-    from airflow_pachy.pfs.tree.entries import Entry
 
 
 def describe_repos(session: Session, rows: Sequence[Repo]) -> list[RepoInfo]:
@@ -133,33 +128,4 @@ def _describe_commit(row: Commit, children: list[str], provenance: list[str], ta
         tags=tuple(tags),
         forgotten=row.forgotten,
         forgotten_by=row.forgotten_by,
-    )
-
-
-def describe_entry(entry: Entry, commit: str) -> FileInfo:
-    """A file as users see it."""
-    modified = datetime.fromtimestamp(entry.mtime_us / 1_000_000, UTC) if entry.mtime_us else None
-    return FileInfo(
-        path=shown_path(entry.path),
-        type="file",
-        size=entry.content.size_bytes,
-        hash=entry.content.hash.hex(),
-        commit=commit,
-        executable=entry.executable,
-        datum=entry.datum,
-        modified=modified,
-    )
-
-
-def describe_node(node: File | Directory, commit: str, *, hash_: bytes | None = None) -> FileInfo:
-    """A file or directory as users see it."""
-    if isinstance(node, File):
-        return describe_entry(node.entry, commit)
-    return FileInfo(
-        path=shown_path(node.path, directory=True),
-        type="dir",
-        size=node.size_bytes,
-        hash=hash_.hex() if hash_ else None,
-        commit=commit,
-        file_count=node.file_count,
     )

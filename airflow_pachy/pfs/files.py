@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_pachy.errors import InvalidArgument, InvalidPath, PathNotFound
-from airflow_pachy.pfs.describe import describe_entry, describe_node
+from airflow_pachy.pfs.describe_files import describe_entry, describe_node
 from airflow_pachy.pfs.edits import is_glob
 from airflow_pachy.pfs.headers import joined
 from airflow_pachy.pfs.infos import Diff, FileInfo

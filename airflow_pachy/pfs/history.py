@@ -14,7 +14,7 @@ from sqlalchemy import select
 from airflow_pachy.errors import InvalidArgument
 from airflow_pachy.metadata.models import Commit
 from airflow_pachy.pfs.ancestry import chain
-from airflow_pachy.pfs.describe import describe_node
+from airflow_pachy.pfs.describe_files import describe_node
 from airflow_pachy.pfs.tree import File, Tree
 
 if TYPE_CHECKING:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import InvalidAddress
-from airflow_pachy.metadata.models import Commit as CommitRow
-from airflow_pachy.metadata.models import Repo
 from airflow_pachy.pfs.address import Address, parse_address
 from airflow_pachy.pfs.handle import Commit
 from airflow_pachy.pfs.infos import BranchInfo, CommitInfo
@@ -25,6 +23,9 @@ def as_address(root: Root, value: CommitLike) -> Address:
         return value
     text = str(value)
     if "@" not in text.partition(":")[0] and is_commit_id(text.partition(":")[0]):
+        from airflow_pachy.metadata.models import Commit as CommitRow
+        from airflow_pachy.metadata.models import Repo
+
         commit_id, colon, path = text.partition(":")
         with root.metadata.reader() as session:
             row = None if session.get(Repo, commit_id) else session.get(CommitRow, commit_id)

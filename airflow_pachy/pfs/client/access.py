@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_pachy.pfs import access
+from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.client.base import Client
+from airflow_pachy.pfs.roles import Role
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
 
-    from airflow_pachy.pfs.access import Role
+    from airflow_pachy.pfs import access
+else:
+    access = LazyModule("airflow_pachy.pfs.access")
 
 
 class AccessVerbs(Client):
@@ -27,7 +30,7 @@ class AccessVerbs(Client):
     def require_reader(self, *repos: str) -> None:
         """Raise `Denied` unless the caller may read all of these repos."""
         for repo in dict.fromkeys(repos):
-            access.require(self._root, repo, access.Role.READER)
+            access.require(self._root, repo, Role.READER)
 
     def closed_repos(self) -> Select[Any] | None:
         """A query for the names of the repos that the caller may not read; None for an administrator."""

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from airflow_pachy.metadata import Metadata
-from airflow_pachy.pfs.access import check_principal, parse_caller
+from airflow_pachy.lazy import LazyModule
+from airflow_pachy.metadata.deferred import open_metadata
+from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.client.guard import guard
 from airflow_pachy.pfs.content import ContentReader, ContentWriter
 from airflow_pachy.pfs.files import Files
 from airflow_pachy.pfs.format import ensure_format
 from airflow_pachy.pfs.handle import Commit
-from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id, require_data
 from airflow_pachy.pfs.objects import open_store
-from airflow_pachy.pfs.open_commits import OpenCommits
-from airflow_pachy.pfs.puts import Puts
-from airflow_pachy.pfs.record_mirrors import RecordMirrors
+from airflow_pachy.pfs.roles import check_principal, parse_caller
 from airflow_pachy.pfs.root import Root
 from airflow_pachy.pfs.settings import process_environment, settings_from
-from airflow_pachy.pfs.stored_chunks import StoredChunks
 from airflow_pachy.pfs.targets import CommitLike, as_commit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from airflow_pachy.pfs.address import Address
+    from sqlalchemy.orm import Session
+
+    from airflow_pachy.metadata import Metadata
+    from airflow_pachy.metadata.glance import CommitGlance
+    from airflow_pachy.pfs import lookups, open_commits, puts, record_mirrors, stored_chunks
     from airflow_pachy.pfs.client import Pfs
     from airflow_pachy.pfs.objects.store import ObjectStore
+    from airflow_pachy.pfs.open_commits import OpenCommits
+    from airflow_pachy.pfs.puts import Puts
     from airflow_pachy.pfs.tree import Tree
+else:
+    # These need SQLAlchemy, and a client that only reads may do without: see `airflow_pachy.metadata.glance`.
+    lookups = LazyModule("airflow_pachy.pfs.lookups")
+    open_commits = LazyModule("airflow_pachy.pfs.open_commits")
+    puts = LazyModule("airflow_pachy.pfs.puts")
+    record_mirrors = LazyModule("airflow_pachy.pfs.record_mirrors")
+    stored_chunks = LazyModule("airflow_pachy.pfs.stored_chunks")
 
 
 @guard
@@ -42,10 +53,9 @@ class Client:
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        mirrors = RecordMirrors(root.store, root.metadata)
-        root.metadata.on_commit(mirrors.before_commit, mirrors.after_commit)
-        self.opened = OpenCommits(root)
-        self._puts = Puts(root, self.opened)
+        root.metadata.on_commit(self._before_commit, self._after_commit)
+        self._making = threading.Lock()
+        self._opened: OpenCommits | None = None
 
     @classmethod
     def open(
@@ -66,9 +76,8 @@ class Client:
         """
         settings = settings_from(process_environment(), storage=storage, metadata=metadata, s3=s3, principal=principal)
         caller, groups = parse_caller(settings.principal)
-        database = Metadata.open(settings.metadata, pooled=pooled)
+        database = open_metadata(settings.metadata, pooled=pooled)
         try:
-            database.ensure_ready()
             store = open_store(settings.storage, s3=settings.s3)
             try:
                 ensure_format(store)
@@ -133,27 +142,59 @@ class Client:
 
     def new_content_writer(self) -> ContentWriter:
         """A writer of contents; close it, or use it in a `with` block."""
-        return ContentWriter(self._root.store, shared=StoredChunks(self._root.metadata))
+        return ContentWriter(self._root.store, shared=stored_chunks.StoredChunks(self._root.metadata))
 
     def tree(self, commit: CommitLike) -> Tree:
         """The files of a commit; of an open one, as they are at this moment."""
         return self._files(as_commit(self._root, commit)).tree
 
+    @property
+    def opened(self) -> OpenCommits:
+        """The open commits that this client has touched."""
+        with self._making:
+            if self._opened is None:
+                self._opened = open_commits.OpenCommits(self._root)
+            return self._opened
+
     # Within
+
+    @property
+    def _puts(self) -> Puts:
+        return puts.Puts(self._root, self.opened)
+
+    def _before_commit(self, session: Session) -> None:
+        record_mirrors.RecordMirrors(self._root.store, self._root.metadata).before_commit(session)
+
+    def _after_commit(self, session: Session) -> None:
+        record_mirrors.RecordMirrors(self._root.store, self._root.metadata).after_commit(session)
 
     def _handle(self, commit_id: str, *, buffered: bool) -> Commit:
         with self._root.metadata.reader() as session:
-            return Commit(cast("Pfs", self), find_commit_by_id(session, commit_id), buffered=buffered)
+            return Commit(cast("Pfs", self), lookups.find_commit_by_id(session, commit_id), buffered=buffered)
 
     def _files(self, address: Address) -> Files:
+        if (seen := self._glance(address)) is not None:
+            return Files(self._root.tree(seen.tree), f"{seen.repo}@{seen.id}", self._root.reader)
         with self._root.metadata.reader() as session:
-            row = require_data(find_commit(session, address))
+            row = lookups.require_data(lookups.find_commit(session, address))
         tree = self.opened.tree(row) if row.state == "open" else self._root.tree(row.tree)
         return Files(tree, f"{row.repo}@{row.id}", self._root.reader)
 
     def _parent_files(self, address: Address) -> Files:
+        seen = self._glance(address)
+        if seen is not None and seen.parent is not None:
+            return self._files(Address(seen.repo, seen.parent))
         with self._root.metadata.reader() as session:
-            row = find_commit(session, address)
-            parent = require_data(find_commit_by_id(session, row.parent)) if row.parent else None
+            row = lookups.find_commit(session, address)
+            parent = lookups.require_data(lookups.find_commit_by_id(session, row.parent)) if row.parent else None
         tree = self._root.tree(parent.tree if parent else None)
         return Files(tree, f"{row.repo}@{row.parent}" if row.parent else f"{row.repo}@nothing", self._root.reader)
+
+    def _glance(self, address: Address) -> CommitGlance | None:
+        """The closed commit that an address names, if that can be told without a session."""
+        glance = self._root.metadata.glance
+        if glance is None or address.ancestry:
+            return None
+        if address.is_commit_id:
+            return glance.commit(address.repo, address.ref)
+        return glance.commit_of_branch(address.repo, address.ref)

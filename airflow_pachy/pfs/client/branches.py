@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_pachy.pfs import branches, firing
+from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.address import parse_branch
 from airflow_pachy.pfs.client.base import Client
-from airflow_pachy.pfs.targets import CommitLike, as_commit
+from airflow_pachy.pfs.targets import as_commit
 from airflow_pachy.pfs.triggers import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from airflow_pachy.pfs import branches, firing
     from airflow_pachy.pfs.infos import BranchInfo
+    from airflow_pachy.pfs.targets import CommitLike
+else:
+    branches = LazyModule("airflow_pachy.pfs.branches")
+    firing = LazyModule("airflow_pachy.pfs.firing")
 
 
 class BranchVerbs(Client):

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import Conflict
-from airflow_pachy.pfs import commits, flushing, forgetting, removal, tags, waiting
-from airflow_pachy.pfs import provenance as lineage
+from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.address import parse_branch
 from airflow_pachy.pfs.client.base import Client
 from airflow_pachy.pfs.targets import CommitLike, as_address, as_commit
@@ -15,8 +14,18 @@ from airflow_pachy.pfs.targets import CommitLike, as_address, as_commit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from airflow_pachy.pfs import commits, flushing, forgetting, removal, tags, waiting
+    from airflow_pachy.pfs import provenance as lineage
     from airflow_pachy.pfs.handle import Commit
     from airflow_pachy.pfs.infos import CommitInfo, TagInfo
+else:
+    commits = LazyModule("airflow_pachy.pfs.commits")
+    flushing = LazyModule("airflow_pachy.pfs.flushing")
+    forgetting = LazyModule("airflow_pachy.pfs.forgetting")
+    lineage = LazyModule("airflow_pachy.pfs.provenance")
+    removal = LazyModule("airflow_pachy.pfs.removal")
+    tags = LazyModule("airflow_pachy.pfs.tags")
+    waiting = LazyModule("airflow_pachy.pfs.waiting")
 
 
 class CommitVerbs(Client):

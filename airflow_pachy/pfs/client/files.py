@@ -6,23 +6,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_pachy.errors import InvalidArgument
-from airflow_pachy.pfs import history
+from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.client.base import Client
 from airflow_pachy.pfs.diffs import DiffSummary, summarize
 from airflow_pachy.pfs.headers import Frames, as_frame_bytes
 from airflow_pachy.pfs.sources.requests import PARALLEL
-from airflow_pachy.pfs.splitting import Split
 from airflow_pachy.pfs.targets import as_address, as_commit, as_file, as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from airflow_pachy.pfs import history, splitting
     from airflow_pachy.pfs.address import Address
     from airflow_pachy.pfs.edits import Data
     from airflow_pachy.pfs.infos import Diff, FileInfo
+    from airflow_pachy.pfs.splitting import Split
     from airflow_pachy.pfs.targets import CommitLike
 
     Progress = Callable[[int, int], None]
+else:
+    history = LazyModule("airflow_pachy.pfs.history")
+    splitting = LazyModule("airflow_pachy.pfs.splitting")
 
 
 class FileVerbs(Client):
@@ -85,7 +89,7 @@ class FileVerbs(Client):
         the directory is emptied first. `labels` are added to those of the commit. Raises `InvalidArgument` for data
         that cannot be split, saying where.
         """
-        split = Split(
+        split = splitting.Split(
             delimiter, target_file_datums, target_file_bytes, header_records, header, footer, overwrite=overwrite
         )
         self._puts.put_split(as_address(self._root, path), data, split, labels)

@@ -12,21 +12,22 @@ from functools import cache, wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sqlalchemy import select
-
 from airflow_pachy.errors import Denied
-from airflow_pachy.metadata.models import Commit
-from airflow_pachy.pfs.access import Role, require, require_everywhere
-from airflow_pachy.pfs.lookups import find_commit
-from airflow_pachy.pfs.provenance import downstream_closure
+from airflow_pachy.lazy import LazyModule
+from airflow_pachy.pfs.roles import Role
 from airflow_pachy.pfs.targets import as_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_pachy.pfs import access, lookups, provenance
     from airflow_pachy.pfs.root import Root
 
     Arguments = Mapping[str, Any]
+else:
+    access = LazyModule("airflow_pachy.pfs.access")
+    lookups = LazyModule("airflow_pachy.pfs.lookups")
+    provenance = LazyModule("airflow_pachy.pfs.provenance")
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ class Needs:
             return
         values = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
         for repo in dict.fromkeys(as_address(root, one).repo for one in values):
-            require(root, repo, self.role, arguments.get("session"))
+            access.require(root, repo, self.role, arguments.get("session"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,14 @@ class NeedsCommit:
 
     def check(self, root: Root, arguments: Arguments) -> None:
         """Check the commit's repo; one that does not exist is for the verb to tell."""
+        from sqlalchemy import select
+
+        from airflow_pachy.metadata.models import Commit
+
         with root.metadata.reader() as session:
             repo = session.scalar(select(Commit.repo).where(Commit.id == arguments[self.argument]))
         if repo is not None:
-            require(root, repo, self.role)
+            access.require(root, repo, self.role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +99,12 @@ class NeedsDownstream:
         if self.only_if is not None and not arguments.get(self.only_if):
             return
         with root.metadata.reader() as session:
-            ids = downstream_closure(session, find_commit(session, as_address(root, arguments[self.argument])).id)
-            repos = [session.get_one(Commit, one).repo for one in sorted(ids)]
+            ids = provenance.downstream_closure(
+                session, lookups.find_commit(session, as_address(root, arguments[self.argument])).id
+            )
+            repos = [lookups.find_commit_by_id(session, one).repo for one in sorted(ids)]
         for repo in dict.fromkeys(repos):
-            require(root, repo, self.role)
+            access.require(root, repo, self.role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ class NeedsSource:
         if url.lower().startswith("pfs://") and not options:
             from airflow_pachy.pfs.sources.pachy import address_of
 
-            require(root, address_of(url).repo, Role.READER)
+            access.require(root, address_of(url).repo, Role.READER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,7 @@ class NeedsEverywhere:
 
     def check(self, root: Root, arguments: Arguments) -> None:  # noqa: ARG002 - whatever is asked
         """Check them all."""
-        require_everywhere(root, self.role)
+        access.require_everywhere(root, self.role)
 
 
 def _reads(*arguments: str) -> tuple[Rule, ...]:

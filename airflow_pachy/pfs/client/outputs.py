@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_pachy.pfs import outputs
+from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.address import parse_branch
 from airflow_pachy.pfs.client.base import Client
-from airflow_pachy.pfs.oneshot import OneShot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +14,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from airflow_pachy.pfs import oneshot, outputs
     from airflow_pachy.pfs.edits import Edit
     from airflow_pachy.pfs.tree import Tree
+else:
+    oneshot = LazyModule("airflow_pachy.pfs.oneshot")
+    outputs = LazyModule("airflow_pachy.pfs.outputs")
 
 
 class OutputVerbs(Client):
@@ -49,7 +52,7 @@ class OutputVerbs(Client):
 
         Raises `BranchMoved` when the branch has an open commit, `PathConflict`, `RepoNotFound`.
         """
-        commit = OneShot(self._root, parse_branch(branch), edit, description).run()
+        commit = oneshot.OneShot(self._root, parse_branch(branch), edit, description).run()
         assert commit is not None, "an edit that is not optional makes a commit"
         return commit
 

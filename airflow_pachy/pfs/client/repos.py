@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_pachy.pfs import repos
+from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.client.base import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airflow_pachy.pfs import repos
     from airflow_pachy.pfs.infos import RepoInfo
+else:
+    repos = LazyModule("airflow_pachy.pfs.repos")
 
 
 class RepoVerbs(Client):
