@@ -9,115 +9,110 @@ from typing import TYPE_CHECKING
 
 import click
 
-from airflow_pachy.cli import (
-    access,
-    branches,
-    commits,
-    config,
-    database,
-    datums,
-    drawing,
-    dvc,
-    file_reads,
-    file_writes,
-    jobs,
-    logs,
-    pipeline_verbs,
-    pipelines,
-    repos,
-    runs,
-    traces,
-    upkeep,
-)
+from airflow_pachy.cli.late import LateCommands
 from airflow_pachy.cli.session import Session
-from airflow_pachy.cli.tags import create_tag, delete_tag, list_tags
 from airflow_pachy.errors import PachyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS: dict[str, tuple[str, dict[str, click.Command]]] = {
+COMMANDS: dict[str, tuple[str, dict[str, str]]] = {
     "create": (
         "Create a repo, a branch, a tag or a pipeline.",
-        {"repo": repos.create, "branch": branches.create, "tag": create_tag, "pipeline": pipeline_verbs.create},
+        {
+            "repo": "repos:create",
+            "branch": "branches:create",
+            "tag": "tags:create_tag",
+            "pipeline": "pipeline_verbs:create",
+        },
     ),
     "update": (
         "Change what is said of a repo or a commit, or make the next version of a pipeline.",
         {
-            "repo": repos.update,
-            "commit": commits.update,
-            "pipeline": pipeline_verbs.update,
-            "retention": upkeep.update_retention,
+            "repo": "repos:update",
+            "commit": "commits:update",
+            "pipeline": "pipeline_verbs:update",
+            "retention": "upkeep:update_retention",
         },
     ),
     "list": (
         "List repos, branches, commits, tags, files, pipelines, jobs or datums.",
         {
-            "repo": repos.list_,
-            "branch": branches.list_,
-            "commit": commits.list_,
-            "tag": list_tags,
-            "file": file_reads.list_,
-            "pipeline": pipeline_verbs.list_,
-            "job": jobs.list_,
-            "datum": datums.list_,
+            "repo": "repos:list_",
+            "branch": "branches:list_",
+            "commit": "commits:list_",
+            "tag": "tags:list_tags",
+            "file": "file_reads:list_",
+            "pipeline": "pipeline_verbs:list_",
+            "job": "jobs:list_",
+            "datum": "datums:list_",
         },
     ),
     "inspect": (
         "Show everything about one thing.",
         {
-            "repo": repos.inspect,
-            "retention": upkeep.inspect_retention,
-            "branch": branches.inspect,
-            "commit": commits.inspect,
-            "file": file_reads.inspect,
-            "pipeline": pipeline_verbs.inspect,
-            "job": jobs.inspect,
-            "datum": datums.inspect,
+            "repo": "repos:inspect",
+            "retention": "upkeep:inspect_retention",
+            "branch": "branches:inspect",
+            "commit": "commits:inspect",
+            "file": "file_reads:inspect",
+            "pipeline": "pipeline_verbs:inspect",
+            "job": "jobs:inspect",
+            "datum": "datums:inspect",
         },
     ),
     "delete": (
         "Delete a repo, a branch, a commit, a tag, files or a pipeline.",
         {
-            "repo": repos.delete,
-            "branch": branches.delete,
-            "commit": commits.delete,
-            "tag": delete_tag,
-            "file": file_writes.delete,
-            "pipeline": pipeline_verbs.delete,
+            "repo": "repos:delete",
+            "branch": "branches:delete",
+            "commit": "commits:delete",
+            "tag": "tags:delete_tag",
+            "file": "file_writes:delete",
+            "pipeline": "pipeline_verbs:delete",
         },
     ),
     "start": (
         "Start a commit that stays open for several changes, or a pipeline that was stopped.",
-        {"commit": commits.start, "pipeline": pipeline_verbs.start},
+        {"commit": "commits:start", "pipeline": "pipeline_verbs:start"},
     ),
-    "finish": ("Finish an open commit.", {"commit": commits.finish}),
-    "drop": ("Undo the newest commit, or give up an open one.", {"commit": commits.drop}),
-    "squash": ("Remove a commit from the middle of a history.", {"commit": commits.squash}),
-    "forget": ("Give up the data of a commit, and keep what is known of it.", {"commit": commits.forget}),
-    "wait": ("Wait until a commit is finished.", {"commit": commits.wait}),
-    "flush": ("Wait until everything downstream of commits has been made.", {"commit": commits.flush}),
-    "subscribe": ("Print commits of a branch as they appear.", {"commit": commits.subscribe}),
-    "tick": ("Move the branches whose schedule has come.", {"trigger": branches.tick}),
-    "run": ("Run a pipeline now.", {"pipeline": runs.run}),
-    "stop": ("Stop a job or a pipeline.", {"job": jobs.stop, "pipeline": pipeline_verbs.stop}),
-    "restart": ("Process datums of a job again.", {"datum": datums.restart}),
-    "validate": ("Say what becomes of a pipeline spec.", {"pipeline": pipelines.validate}),
-    "draw": ("Draw pipelines and repos as a Mermaid flowchart.", {"pipeline": drawing.pipeline}),
+    "finish": ("Finish an open commit.", {"commit": "commits:finish"}),
+    "drop": ("Undo the newest commit, or give up an open one.", {"commit": "commits:drop"}),
+    "squash": ("Remove a commit from the middle of a history.", {"commit": "commits:squash"}),
+    "forget": ("Give up the data of a commit, and keep what is known of it.", {"commit": "commits:forget"}),
+    "wait": ("Wait until a commit is finished.", {"commit": "commits:wait"}),
+    "flush": ("Wait until everything downstream of commits has been made.", {"commit": "commits:flush"}),
+    "subscribe": ("Print commits of a branch as they appear.", {"commit": "commits:subscribe"}),
+    "tick": ("Move the branches whose schedule has come.", {"trigger": "branches:tick"}),
+    "run": ("Run a pipeline now.", {"pipeline": "runs:run"}),
+    "stop": ("Stop a job or a pipeline.", {"job": "jobs:stop", "pipeline": "pipeline_verbs:stop"}),
+    "restart": ("Process datums of a job again.", {"datum": "datums:restart"}),
+    "validate": ("Say what becomes of a pipeline spec.", {"pipeline": "pipelines:validate"}),
+    "draw": ("Draw pipelines and repos as a Mermaid flowchart.", {"pipeline": "drawing:pipeline"}),
     "put": (
         "Put files, directories, URLs or standard input into a repo.",
-        {"file": file_writes.put, "header": file_writes.put_header, "footer": file_writes.put_footer},
+        {"file": "file_writes:put", "header": "file_writes:put_header", "footer": "file_writes:put_footer"},
     ),
-    "get": ("Read a file, or download a directory.", {"file": file_reads.get}),
-    "trace": ("Show how a file came to be.", {"file": traces.file}),
-    "glob": ("List files and directories by pattern.", {"file": file_reads.glob}),
-    "diff": ("Show what changed between two commits.", {"file": file_reads.diff}),
-    "copy": ("Copy files between paths, branches and repos without moving bytes.", {"file": file_writes.copy}),
-    "export": ("Give data to other tools.", {"dvc": dvc.export}),
-    "auth": ("Show and change who may do what with a repo.", {"get": access.get, "set": access.set_}),
-    "config": ("Show and check where storage and metadata are.", {"show": config.show, "check": config.check}),
-    "db": ("Look after the metadata database.", {"upgrade": database.upgrade}),
+    "get": ("Read a file, or download a directory.", {"file": "file_reads:get"}),
+    "trace": ("Show how a file came to be.", {"file": "traces:file"}),
+    "glob": ("List files and directories by pattern.", {"file": "file_reads:glob"}),
+    "diff": ("Show what changed between two commits.", {"file": "file_reads:diff"}),
+    "copy": ("Copy files between paths, branches and repos without moving bytes.", {"file": "file_writes:copy"}),
+    "export": ("Give data to other tools.", {"dvc": "dvc:export"}),
+    "auth": ("Show and change who may do what with a repo.", {"get": "access:get", "set": "access:set_"}),
+    "config": ("Show and check where storage and metadata are.", {"show": "config:show", "check": "config:check"}),
+    "db": ("Look after the metadata database.", {"upgrade": "database:upgrade"}),
 }
+"""What each verb is for, and where its command for each noun is: a module of this package, and a name in it."""
+PLAIN = {
+    "gc": "upkeep:gc",
+    "fsck": "upkeep:fsck",
+    "extract": "upkeep:extract",
+    "restore": "upkeep:restore",
+    "logs": "logs:logs",
+    "version": "config:version",
+}
+"""Verbs without a noun."""
 NOUNS = {"repo", "branch", "commit", "tag", "trigger", "file", "job", "datum", "pipeline", "retention"}
 
 
@@ -169,14 +164,15 @@ def cli(ctx: click.Context, /, *, debug: bool, s3: tuple[str, ...], **options: s
     ctx.obj = Session(s3_options=s3, **options)
 
 
-for _verb, (_help, _nouns) in COMMANDS.items():
-    cli.add_command(click.Group(name=_verb, help=_help, commands=_nouns))
-cli.add_command(upkeep.gc, "gc")
-cli.add_command(upkeep.fsck, "fsck")
-cli.add_command(upkeep.extract, "extract")
-cli.add_command(upkeep.restore, "restore")
-cli.add_command(logs.logs, "logs")
-cli.add_command(config.version, "version")
+cli.commands = LateCommands(
+    {
+        **{
+            verb: click.Group(name=verb, help=about, commands=LateCommands(nouns))
+            for verb, (about, nouns) in COMMANDS.items()
+        },
+        **PLAIN,
+    }
+)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -64,6 +64,16 @@ def test_help_imports_nothing_heavy(arguments: str) -> None:
     assert ran.stderr.strip() == "[]"
 
 
+def test_a_command_imports_the_module_of_no_other() -> None:
+    code = (
+        "import sys; from airflow_pachy.cli import main; main(['get', 'file', '--help']);"
+        "print(*sorted(name for name in sys.modules if name.startswith('airflow_pachy.cli.')), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = {name.rpartition(".")[2] for name in ran.stderr.split()}
+    assert names <= {"app", "command", "downloads", "file_reads", "human", "late", "output", "progress", "session"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
