@@ -224,7 +224,7 @@ class OverwriteMachine(JobMachine):
     on_collision = "overwrite"
 
 
-common = settings(max_examples=12, stateful_step_count=10, deadline=None)
+common = settings(max_examples=12, stateful_step_count=10)
 TestJobs = JobMachine.TestCase
 TestJobs.settings = common
 TestAppend = AppendMachine.TestCase

@@ -4,7 +4,7 @@ import itertools
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_pachy.pfs import Pfs
@@ -13,7 +13,7 @@ from airflow_pachy.pipelines.datums_table import Leaves
 from airflow_pachy.testing.pipelines import CodeRecovered, InProcessRunner
 
 NAMES = itertools.count()
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=8)
 
 
 def leaf(repo="a", glob="/*", **more):

@@ -1,6 +1,6 @@
 """Whatever is done to a tree, it holds what a dict would, and does not remember how it came to be."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_pachy.errors import PathConflict
@@ -20,7 +20,7 @@ from airflow_pachy.pfs.tree import (
 )
 
 SMALL = Layout(leaf_target=8, inner_target=4)
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=60)
 
 directories = st.sampled_from(["", "a", "a-b", "a.d", "b", "b/c", "b/c/d", "é", "\U0010ffff"])
 names = st.builds(lambda letter, number: f"{letter}{number}.x", st.sampled_from("xyz-!~é"), st.integers(0, 40))

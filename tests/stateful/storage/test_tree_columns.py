@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_pachy.errors import InvalidArgument, PathConflict
@@ -11,7 +11,7 @@ from airflow_pachy.pfs.tree import Directory, Layout, NodeCache, Put, Remove, Tr
 from airflow_pachy.pfs.tree.entries import Content, Entry
 from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=60)
 SMALL = Layout(leaf_target=8, inner_target=4)
 
 keys = st.builds(

@@ -97,6 +97,7 @@ def test_globs_in_reverse_over_many_leaves(seed):
     for pattern in ("**", "*", "*/*", "a*/**", "?/*/*", "!(a)/**", "(a|b)*/*"):
         forward = [found.path for found in tree.glob(pattern)]
         assert [found.path for found in tree.glob(pattern, reverse=True)] == forward[::-1]
-        for place, path in enumerate(forward):
+        for place in chance.sample(range(len(forward)), min(12, len(forward))):
+            path = forward[place]
             assert [found.path for found in tree.glob(pattern, after=path, reverse=True)] == forward[:place][::-1]
             assert [found.path for found in tree.glob(pattern, after=path)] == forward[place + 1 :]

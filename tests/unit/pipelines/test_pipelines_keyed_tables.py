@@ -49,7 +49,7 @@ paths = st.sampled_from(["x", "y", "z", "xx", "xy", "zx", "d/x", "d/y", "e/x", "
 repos = st.fixed_dictionaries({name: st.dictionaries(paths, st.sampled_from([b"1", b"2"])) for name in "abc"})
 IDENTITY = DatumIdentity("p", "salt")
 STORE = MemoryStore()
-FEW = settings(max_examples=10, deadline=None)
+FEW = settings(max_examples=10)
 
 
 def tree_of(store, files):
