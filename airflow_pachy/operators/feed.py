@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
-from airflow_pachy.operators.chaining import is_by_hand
+from airflow_pachy.operators.chaining import backfilled_moment, is_by_hand
 from airflow_pachy.operators.failures import short_errors
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ class PfsFeedOperator(BaseOperator):
     """Commit what is due in the repos that only this pipeline reads. XCom: the addresses of the new commits.
 
     Every tick of a cron input that is due and missing becomes a commit, the oldest first, so nothing is lost while
-    Airflow was down; a run that was started by hand ticks now. The newest commit of a git input's branch is fetched
-    if it is not there yet. `git_conn_id` names a connection whose login and password open private git repositories.
+    Airflow was down; a run that was started by hand ticks now, and one of a backfill at its date. The newest commit of
+    a git input's branch is fetched if it is not there yet. `git_conn_id` names a connection whose login and password
+    open private git repositories.
     """
 
     ui_color = "#e6f4ea"
@@ -58,16 +59,20 @@ class PfsFeedOperator(BaseOperator):
             make_own_sources(pfs, node)
             for one in fed_inputs(node):
                 if isinstance(one, CronInput):
-                    made += self._tick(pfs, one, by_hand=is_by_hand(context))
+                    made += self._tick(pfs, one, context)
                 elif isinstance(one, GitInput):
                     made += self._fetch(pfs, one)
         return made
 
-    def _tick(self, pfs: Pfs, cron: CronInput, *, by_hand: bool) -> list[str]:
-        from airflow_pachy.pipelines.inputs.cron import feed_cron, tick_name, tick_now
+    def _tick(self, pfs: Pfs, cron: CronInput, context: Context) -> list[str]:
+        from airflow_pachy.pipelines.inputs.cron import feed_cron, tick_name, tick_now, tick_of
 
-        now = datetime.now(UTC)
-        ticks = [*feed_cron(pfs, cron, now), *([tick_now(pfs, cron, now)] if by_hand else [])]
+        now, backfilled = datetime.now(UTC), backfilled_moment(context)
+        if backfilled is not None:
+            tick = tick_of(pfs, cron, backfilled)
+            ticks = [] if tick is None else [tick]
+        else:
+            ticks = [*feed_cron(pfs, cron, now), *([tick_now(pfs, cron, now)] if is_by_hand(context) else [])]
         for tick in ticks:
             self.log.info("Cron input %s: tick %s in %s", cron.name, tick_name(tick), cron.leaf.repo)
         return [f"{cron.leaf.repo}@{cron.leaf.branch}:/{tick_name(tick)}" for tick in ticks]

@@ -6,14 +6,14 @@ was missed is made up for tick by tick, each a commit and a job of its own.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime, Field, field_serializer, field_validator
 
 from airflow_pachy.errors import CommitOpen, PathNotFound
-from airflow_pachy.pfs.schedules import Schedule
+from airflow_pachy.pfs.schedules import Schedule, step_of
 from airflow_pachy.pipelines.inputs.base import input_kind
 from airflow_pachy.pipelines.inputs.fed import FedInput
 from airflow_pachy.pipelines.inputs.pfs import PfsInput
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_pachy.pfs.client import Pfs
+
+_OF_THE_PAST = "backfilled tick"
 
 
 @input_kind("cron")
@@ -116,26 +118,34 @@ def tick_now(pfs: Pfs, cron: CronInput, now: datetime) -> datetime:
     return now
 
 
+def tick_of(pfs: Pfs, cron: CronInput, moment: datetime) -> datetime | None:
+    """Commit the tick of a time in the past, if the schedule has one then; None if it has not, or it is there."""
+    before = moment - timedelta(seconds=1)
+    is_due = step_of(cron.spec) is not None or moment in due_ticks(cron.spec, before, moment)
+    return moment if is_due and _commit_tick(pfs, cron, moment, _OF_THE_PAST) else None
+
+
 def _counted_from(pfs: Pfs, cron: CronInput) -> datetime:
     """The newest tick; before the first, the start or the repo's making. A later start skips what is before it."""
     newest = _newest_tick(pfs, cron)
     begin = cron.start or pfs.inspect_repo(cron.leaf.repo).created
-    return newest if newest is not None and (cron.start is None or newest > cron.start) else begin
+    return begin if newest is None else max(newest, begin)
 
 
 def _newest_tick(pfs: Pfs, cron: CronInput) -> datetime | None:
-    head = pfs.inspect_branch(f"{cron.leaf.repo}@{cron.leaf.branch}").head
-    if head is None:
-        return None
-    files = pfs.list_file(f"{cron.leaf.repo}@{head}:/", reverse=True)
-    return next((tick for one in files if (tick := read_tick(one.path)) is not None), None)
+    """The last tick that was not made for a date in the past: those say nothing about how far the schedule has come."""
+    for commit in pfs.list_commits(f"{cron.leaf.repo}@{cron.leaf.branch}"):
+        if commit.state == "finished" and not commit.description.startswith(_OF_THE_PAST):
+            files = pfs.list_file(f"{commit}:/", reverse=True)
+            return next((tick for one in files if (tick := read_tick(one.path)) is not None), None)
+    return None
 
 
-def _commit_tick(pfs: Pfs, cron: CronInput, tick: datetime) -> bool:
+def _commit_tick(pfs: Pfs, cron: CronInput, tick: datetime, kind: str = "tick") -> bool:
     """Whether this call committed the tick; another one may be at it, or have done it."""
     name = f"/{tick_name(tick)}"
     try:
-        commit = pfs.start_commit(f"{cron.leaf.repo}@{cron.leaf.branch}", description=f"tick {tick_name(tick)}")
+        commit = pfs.start_commit(f"{cron.leaf.repo}@{cron.leaf.branch}", description=f"{kind} {tick_name(tick)}")
     except CommitOpen:
         return False
     done = False

@@ -7,7 +7,7 @@ import pytest
 from airflow_pachy.errors import CommitOpen, InvalidArgument, InvalidSpec
 from airflow_pachy.pipelines import PipelineSpec, list_datums
 from airflow_pachy.pipelines.inputs import CronInput
-from airflow_pachy.pipelines.inputs.cron import due_ticks, feed_cron, read_tick, tick_name, tick_now
+from airflow_pachy.pipelines.inputs.cron import due_ticks, feed_cron, read_tick, tick_name, tick_now, tick_of
 from airflow_pachy.pipelines.inputs.fed import make_own_sources
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -108,6 +108,25 @@ def test_a_tick_by_hand_loses_none_that_is_due(pfs):
     assert feed_cron(pfs, cron, NOON + timedelta(hours=3)) == [NOON + timedelta(hours=3)]
     with pytest.raises(CommitOpen, match="has an open commit, or a tick"):
         tick_now(pfs, cron, NOON + timedelta(hours=3))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_date_that_is_backfilled_ticks_once_and_the_schedule_goes_on_where_it_was(pfs, overwrite):
+    cron = make(pfs, overwrite=overwrite)
+    feed_cron(pfs, cron, NOON + timedelta(hours=2))
+    past = NOON - timedelta(days=400)
+    assert tick_of(pfs, cron, past) == past
+    assert tick_of(pfs, cron, past) is None, "it is there"
+    assert tick_of(pfs, cron, past + timedelta(minutes=1)) is None, "the schedule has none then"
+    assert feed_cron(pfs, cron, NOON + timedelta(hours=2)) == []
+    assert feed_cron(pfs, cron, NOON + timedelta(hours=3)) == [NOON + timedelta(hours=3)]
+    assert commits(pfs)[-2:] == ["backfilled tick 2023-01-26T12:00:00Z", "tick 2024-03-01T15:00:00Z"]
+
+
+def test_backfilling_before_the_first_tick_is_no_start_of_the_schedule(pfs):
+    cron = make(pfs, start=None, spec="@every 90m")
+    assert tick_of(pfs, cron, NOON) == NOON
+    assert feed_cron(pfs, cron, datetime.now(UTC)) == []
 
 
 def test_two_feeders_commit_each_tick_once(pfs):
