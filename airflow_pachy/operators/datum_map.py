@@ -75,7 +75,8 @@ class DatumMapOperator(TaskGroup):
     :param latest: read the newest commits instead of one commit after the other. By default runs that data has
         started take each commit in its turn, and scheduled and manual runs take the newest.
     :param from_start: the first job of the pipeline begins at the first commit of its inputs, not at the newest.
-    :param new_only: skip the stage when no input has a commit that it has not read; else it runs on the last ones.
+    :param new_only: skip the stage when no input has a commit that it has not read, also in runs that read the newest;
+        else it runs on the last ones. A run that a person starts, or clears, is not skipped.
     :param egress: copy each published commit there, as a fourth step; see `PfsEgressOperator`.
     :param egress_conn_id: connection with the credentials of that place.
     :param pipeline: name under which processed datums are remembered; default: the output repo.

@@ -21,6 +21,7 @@ from airflow_pachy.operators.chaining import (
     backfilled_moment,
     code_of_dag,
     commits_by_hand,
+    is_by_hand,
     reads_in_order,
     reprocess_by_hand,
     start_next_run,
@@ -127,22 +128,25 @@ class PlanOperator(BaseOperator):
         from airflow_pachy.pipelines import JobRequest
 
         ti = context["ti"]
-        by_hand = reprocess_by_hand(context)
+        reprocess, backfilled = reprocess_by_hand(context), backfilled_moment(context)
+        latest = not reads_in_order(context) if self.latest is None else self.latest
+        # Who starts a run, or asks for all datums, wants it although no commit is new: the code may be. A date that is
+        # backfilled is not for what was read last.
+        wanted = reprocess or (latest and is_by_hand(context))
         return JobRequest(
             spec=spec,
             dag_id=ti.dag_id,
             run_id=ti.run_id,
             stage=self.stage,
-            reprocess=spec.reprocess_spec == "every_job" or by_hand,
+            reprocess=spec.reprocess_spec == "every_job" or reprocess,
             # Airflow fails a task whose XCom is to be mapped and has more items than this.
             max_sets=conf.getint("core", "max_map_length", fallback=1024),
-            latest=not reads_in_order(context) if self.latest is None else self.latest,
+            latest=latest,
             from_start=self.from_start,
-            # Who asks for all datums wants them although nothing is new.
-            new_only=self.new_only and not by_hand,
+            new_only=(self.new_only or backfilled is not None) and not wanted,
             commits=commits_by_hand(context),
             # Inputs that the clock feeds have a turn for each tick, whenever that is.
-            as_of=backfilled_moment(context) if self.latest is None else None,
+            as_of=backfilled if self.latest is None else None,
             code=code_of_dag(context),
             task=try_of(context),
         )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
+NOTHING_UNREAD = "no input has a commit that this pipeline has not read"
 _PAGE = 100
 _READABLE = and_(Commit.state == "finished", Commit.forgotten.is_(None))
 
@@ -79,6 +80,18 @@ class CommitQueue:
         """The present heads, whatever was read before."""
         return Turn(heads_of(self._session, self._branches))
 
+    def has_read(self, versions: Mapping[BranchKey, Version]) -> bool:
+        """Whether jobs of the pipeline have read these versions of all branches that trigger, or later ones.
+
+        Never of one that was chosen by hand.
+        """
+        read = self._read_before(versions)
+        return all(
+            0 < version.ordinal <= (read[key].ordinal if key in read else 0)
+            for key, version in versions.items()
+            if key in self._triggering
+        )
+
     def next(self, *, from_start: bool = False) -> Turn:
         """The oldest state that no job has read; without jobs the newest, or with `from_start` the first."""
         heads = heads_of(self._session, self._branches)
@@ -90,7 +103,7 @@ class CommitQueue:
             key: read.get(key, Version(0 if from_start else version.ordinal, "")) for key, version in heads.items()
         }
         starting = sorted(self._triggering - covered)
-        idle = "no input has a commit that this pipeline has not read"
+        idle = NOTHING_UNREAD
         for move in self._moves({key: since[key].ordinal for key in starting}):
             state = self._state_at(move, since, covered)
             lag = self._lagging(state, move)

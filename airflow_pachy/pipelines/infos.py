@@ -41,7 +41,8 @@ class JobRequest:
     A job reads the newest commits; with `latest=False` the oldest that the pipeline has not read, one job
     per commit. `from_start` makes then the first job of a pipeline begin at the first commit instead of the newest.
     `commits` are chosen by hand, by `repo@branch`; `as_of` reads all branches as they were at that time. When there
-    is nothing new the job runs on what was read last, unless `new_only`, which makes planning raise `NothingNew`.
+    is nothing new the job runs on what was read last, unless `new_only`, which makes planning raise `NothingNew`, also
+    where the newest commits are read.
     `code` is what to keep of the code that runs it, besides image and code version (see `JobInfo.code`).
     """
 

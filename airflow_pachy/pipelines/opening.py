@@ -84,7 +84,9 @@ def _open(pfs: Pfs, request: JobRequest, pipeline: RegisteredPipeline) -> tuple[
         if published is not None:
             row = None
         snapshot = resolve_for_run(session, request, planned_before=row is not None, published=published)
-        if snapshot.idle and (request.new_only or request.as_of is not None) and row is None:
+        # Who clears a run that has succeeded wants it to run, whether something is new or only the code.
+        new_only = request.new_only and published is None
+        if snapshot.idle and (new_only or request.as_of is not None) and row is None:
             raise NothingNew(f"pipeline {request.spec.name!r}: {snapshot.idle}")
         if row is None:
             row = _new_row(request, 1 if published is None else published.round + 1)

@@ -7,7 +7,7 @@ on it or read from it, and only otherwise what the pipeline's queue says is next
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -17,7 +17,7 @@ from airflow_pachy.errors import CommitNotFound, CommitOpen, InvalidSpec
 from airflow_pachy.metadata.models import Branch, Commit, Job, JobInput, Pipeline
 from airflow_pachy.pfs.address import Address, parse_address, parse_branch
 from airflow_pachy.pfs.lookups import find_branch, find_commit
-from airflow_pachy.pipelines.commit_queue import CommitQueue, Turn
+from airflow_pachy.pipelines.commit_queue import NOTHING_UNREAD, CommitQueue, Turn
 from airflow_pachy.pipelines.inputs import Source, Sources, parse_input
 from airflow_pachy.pipelines.origins import Version
 
@@ -109,6 +109,22 @@ def _turn(
     queue = CommitQueue(session, request.spec.name, branches, triggering)
     if not branches:
         return Turn({})
+    turn = _choose(session, request, queue, known, branches, planned_before=planned_before)
+    if request.new_only and not planned_before and turn.idle is None and queue.has_read(turn.versions):
+        return replace(turn, idle=NOTHING_UNREAD)
+    return turn
+
+
+def _choose(
+    session: Session,
+    request: JobRequest,
+    queue: CommitQueue,
+    known: dict[BranchKey, Version],
+    branches: set[BranchKey],
+    *,
+    planned_before: bool,
+) -> Turn:
+    """What the run has used already, else what the request says is next."""
     if not known and request.as_of is not None:
         return queue.at(request.as_of)
     pipeline = session.get(Pipeline, request.spec.name)

@@ -185,11 +185,14 @@ def test_a_cleared_run_keeps_to_the_commits_that_were_chosen_for_it(bench):
     assert read(bench.run("run", task=CLEARED, commits=chosen)) == read(first)
 
 
-def test_a_cleared_run_has_nothing_to_do_when_it_wants_only_what_is_new(bench):
+@pytest.mark.parametrize("latest", [False, True])
+def test_a_cleared_run_is_wanted_though_no_commit_is_new(bench, latest):
     bench.put(a=b"a")
-    bench.run("run", task=FIRST, latest=False, new_only=True)
+    first = bench.run("run", task=FIRST, latest=latest, new_only=True)
     with pytest.raises(NothingNew):
-        bench.plan("run", task=CLEARED, latest=False, new_only=True)
+        bench.plan("next run", latest=latest, new_only=True)
+    second = bench.run("run", task=CLEARED, latest=latest, new_only=True, spec={"code_version": "2"})
+    assert (read(second), second.datums_processed) == (read(first), 1)
 
 
 def test_a_run_cleared_while_it_runs_and_not_counted_reads_anew(bench):

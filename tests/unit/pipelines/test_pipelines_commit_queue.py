@@ -375,3 +375,49 @@ def test_a_stopped_job_of_an_arm_does_not_block_for_ever(line):
     line.run("right")
     assert line.drain("ends") == 1
     assert line.history("ends") == ["aa", "cc"]
+
+
+def test_newest_commits_that_were_read_are_not_new(line):
+    line.pipeline("count", "images", "labels")
+    line.put("images", b"1")
+    line.put("labels", b"a")
+    newest = {"latest": True, "new_only": True}
+    line.run("count", **newest)
+    with pytest.raises(NothingNew, match="no input has a commit that this pipeline has not read"):
+        line.run("count", **newest)
+    line.put("labels", b"b")
+    line.put("labels", b"c")
+    line.run("count", **newest)
+    assert line.history("count") == ["1a", "1c"]
+    line.pfs.create_branch("labels@master", head="labels@master^")
+    line.run("count", **newest)
+    assert line.history("count")[-1] == "1b", "a branch that was moved back has something new"
+
+
+def test_an_input_that_starts_nothing_brings_nothing_new(line):
+    quiet = {"pfs": {"repo": "labels", "glob": "/", "trigger": False}}
+    line.pipeline("count", "images", input={"cross": [{"pfs": {"repo": "images", "glob": "/"}}, quiet]})
+    line.put("images", b"1")
+    line.put("labels", b"a")
+    line.run("count", latest=True)
+    line.put("labels", b"b")
+    with pytest.raises(NothingNew):
+        line.run("count", latest=True)
+
+
+def test_what_another_stage_of_the_run_has_read_may_be_old_news_to_this_one(line):
+    line.pipeline("count", "images")
+    line.pipeline("sizes", "images")
+    line.put("images", b"1")
+    line.run("count", dag="d", run="one", latest=True)
+    line.run("sizes", dag="d", run="other", latest=True)
+    with pytest.raises(NothingNew):
+        line.run("sizes", dag="d", run="one", latest=True)
+
+
+def test_commits_chosen_by_hand_are_read_again(line):
+    line.pipeline("count", "images")
+    commit = line.put("images", b"1")
+    line.run("count")
+    line.run("count", latest=True, commits={"images@master": commit})
+    assert line.history("count") == ["1", "1"]
