@@ -131,12 +131,13 @@ def run(pfs: Pfs, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "pods": len(keys),
         "API calls": calls[0],
+        "helper ready after": f"{min(seen.all('start_seconds')):.2f} to {max(seen.all('start_seconds')):.2f} s",
         "first datum after": f"{(ran.first_us - _read(arguments, 'committed')) / 1e6:.1f} s",
         # In a batch datums follow each other in one process, which is their own time but for its start.
         "overhead per datum": f"{each / ran.datums / 1_000 - WORK_SECONDS * 1_000:.1f} ms",
-        "CPU of the helper per datum": f"{seen.total('cpu_seconds') * 1_000 / ran.datums:.1f} ms",
-        "most memory of a helper": f"{seen.most('peak_memory_bytes') / 2**20:.0f} MiB",
-        "S3 requests of the helpers": f"{seen.total('requests'):,.0f}",
+        "CPU of the helper per datum": f"{sum(seen.all('cpu_seconds')) * 1_000 / ran.datums:.1f} ms",
+        "most memory of a helper": f"{max(seen.all('peak_memory_bytes')) / 2**20:.0f} MiB",
+        "S3 requests of the helpers": f"{sum(seen.all('requests')):,.0f}",
         "task logs": f"{seen.log_lines:,} lines, {seen.log_bytes / 2**20:.1f} MiB",
         # Downloads and uploads happen while another datum runs.
         **{f"{step} per datum": f"{us / ran.datums / 1_000:.1f} ms" for step, us in ran.steps_us.items()},

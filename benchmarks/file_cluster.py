@@ -77,9 +77,9 @@ def main(arguments: Mapping[str, Any]) -> None:
     notes: dict[str, Any] = {
         "upload": f"{result.upload_bytes / result.upload_us:.0f} MB/s",
         "memory limit of the helper": HELPER_MEMORY,
-        "its peak": f"{seen.most('peak_memory_bytes') / 2**20:.0f} MiB",
-        "its CPU": f"{seen.total('cpu_seconds'):.1f} s",
-        "S3 requests": f"{seen.total('requests'):,.0f}",
+        "its peak": f"{max(seen.all('peak_memory_bytes')) / 2**20:.0f} MiB",
+        "its CPU": f"{sum(seen.all('cpu_seconds')):.1f} s",
+        "S3 requests": f"{sum(seen.all('requests')):,.0f}",
         "assembled in": f"{assembled:.2f} s",
     }
     report(result.upload_us / 1e6, **notes)

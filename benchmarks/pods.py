@@ -98,13 +98,9 @@ class Seen:
     log_lines: int = 0
     log_bytes: int = 0
 
-    def total(self, name: str) -> float:
-        """The sum of a number that every helper reports."""
-        return float(sum(report[name] for report in self.reports))
-
-    def most(self, name: str) -> float:
-        """The highest of them."""
-        return float(max(report[name] for report in self.reports))
+    def all(self, name: str) -> list[float]:
+        """A number that every helper reports."""
+        return [float(report[name]) for report in self.reports]
 
 
 def run_sets(

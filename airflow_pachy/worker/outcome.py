@@ -69,7 +69,8 @@ class SetOutcome:
 
     `error` says what ended the run early, for codes other than 0 and 121. `cpu_seconds` is the processor time that we
     used around the user's code, staging, uploading, recording. A helper container, which is a process of its own, also
-    tells the most memory that it needed and its `requests` to the object store.
+    tells how long it took from its start to the first datum, the most memory that it needed and its `requests` to the
+    object store.
     """
 
     success: int
@@ -79,5 +80,6 @@ class SetOutcome:
     exit_code: ExitCode
     error: str = ""
     cpu_seconds: float = field(default=0.0, compare=False)
+    start_seconds: float = field(default=0.0, compare=False)
     peak_memory_bytes: int = field(default=0, compare=False)
     requests: int = field(default=0, compare=False)

@@ -56,7 +56,7 @@ def stories(scenarios, stage, cluster, python_image):
         Secret("env", "TOKEN", "app", "token"),
         {"name": "app", "mount_path": "/certs"},
     ]
-    pull = {"image_pull_secrets": ["app"], "labels": {"team": "a"}}
+    pull = {"image_pull_secrets": ["app"], "on_finish_action": "keep_pod"}
     tell("secrets", SECRETS, task={"secrets": given, "pod": pull})
 
 
@@ -91,3 +91,9 @@ def test_any_uid_also_on_a_read_only_root(scenarios, name, who):
 def test_secrets_as_variables_and_as_files(scenarios):
     assert outputs(scenarios, "secrets")["/a"] == b"t0ken|t0ken|k3y"
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in scenarios.end_of("secrets").ended.text
+
+
+def test_secrets_of_registries_are_the_pods(scenarios):
+    story = scenarios.end_of("secrets")
+    (pod,) = story.job.pods()
+    assert [one.name for one in pod.spec.image_pull_secrets] == ["app"]
