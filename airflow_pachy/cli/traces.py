@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,8 @@ from airflow_pachy.cli.jobs import dag_version
 from airflow_pachy.cli.output import print_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_pachy.cli.session import Session
     from airflow_pachy.pipelines.tracing import FileTrace
 
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 @click.argument("address")
 @json_option
 def file(session: Session, *, address: str, as_json: bool) -> None:
-    """Show how a file came to be: datum, input files, image, code version, Airflow run and log.
+    """Show how a file came to be: datum, input files, image, program, Airflow run and log.
+
+    The program is shown with all that it was given: standard input, environment, user, directory.
 
     For everything made from a commit see `pachy list commit --subvenance`, for all that a commit was made from
     `--provenance`.
@@ -40,11 +44,12 @@ def _fields(trace: FileTrace) -> list[tuple[str, str]]:
     carried = "" if job.id == trace.published_by.id else f", carried over since; published by {trace.published_by.id}"
     fields = [
         ("Datum", trace.datum or ""),
+        ("Ran because", trace.reason or ""),
         *((f"Input {one.name}", one.address) for one in trace.inputs),
         ("Pipeline", f"{trace.pipeline} version {trace.version}"),
         ("Image", job.code.get("image", "") or transform.get("image", "")),
         *(("Image was", image) for image in job.images),
-        ("Command", shlex.join(transform.get("cmd", []))),
+        *_code(transform),
         ("Code version", job.code.get("code_version", "") or trace.code_version or ""),
         ("Job", f"{job.id}{carried}"),
         ("DAG version", dag_version(job)),
@@ -58,3 +63,26 @@ def _fields(trace: FileTrace) -> list[tuple[str, str]]:
         fields.append(("Took", f"{trace.result.process_us / 1e6:.2f} s in {tries}"))
         fields.append(("Size", human.size(trace.file.size_bytes)))
     return fields
+
+
+def _code(transform: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What it takes to run the same again, besides image and input."""
+    secrets = [one["name"] + _place_of_secret(one) for one in transform.get("secrets", ())]
+    batch = transform.get("batch", 0)
+    return [
+        ("Command", shlex.join(transform.get("cmd", ()))),
+        *(("Stdin", line) for line in transform.get("stdin", ())),
+        *(("Environment", f"{name}={value}") for name, value in transform.get("env", {}).items()),
+        ("Secrets", ", ".join(secrets)),
+        ("Directory", transform.get("working_dir") or ""),
+        ("User", transform.get("user") or ""),
+        ("Good exit codes", ", ".join(map(str, [0, *codes])) if (codes := transform.get("accept_return_code")) else ""),
+        ("On failure", shlex.join(transform.get("err_cmd", ()))),
+        *(("Its stdin", line) for line in transform.get("err_stdin", ())),
+        ("In one process", f"up to {batch} datums" if batch else ""),
+    ]
+
+
+def _place_of_secret(secret: Mapping[str, Any]) -> str:
+    places = [secret.get("mount_path"), f"${secret['env_var']}" if secret.get("env_var") else None]
+    return f" as {' and '.join(filter(None, places))}"

@@ -40,8 +40,10 @@ class FileTrace:
     """How a file came to be.
 
     `published_by` is the job whose commit it was asked of, `made_by` the one that ran the datum. `transform` is that of
-    the pipeline's version then: image, command, environment. `task` and `datum_set` say whose log in Airflow has the
-    datum's lines, `log` is its URL. Files that no job made have none of these, only an author and a description.
+    the pipeline's version then: image, command, standard input, environment and whatever else its spec has there;
+    `reason` says why the datum ran, and if it went on from an earlier output. `task` and `datum_set` say whose log in
+    Airflow has the datum's lines, `log` is its URL. Files that no job made have none of these, only an author and a
+    description.
     """
 
     file: FileInfo
@@ -49,6 +51,7 @@ class FileTrace:
     author: str | None
     description: str
     datum: str | None = None
+    reason: str | None = None
     inputs: tuple[TracedInput, ...] = ()
     published_by: JobInfo | None = None
     made_by: JobInfo | None = None
@@ -89,6 +92,7 @@ def trace_file(pfs: Pfs, address: str) -> FileTrace:
         author=making.author,
         description=info.description,
         datum=found.datum,
+        reason=row.reason or None,
         inputs=tuple(TracedInput(one.name, _address(commits, one.name, one.path)) for one in row.inputs),
         published_by=publishing,
         made_by=making,

@@ -17,6 +17,7 @@ def test_a_file_is_traced_to_its_datum_code_and_run(bench):
     job = bench.run("first", spec={"code_version": "v7"})
     trace = trace_file(bench.pfs, "edges@master:/a")
     assert [(one.name, one.address) for one in trace.inputs] == [("images", f"images@{source}:/a")]
+    assert trace.reason == "new"
     assert (trace.pipeline, trace.version, trace.code_version) == ("edges", 1, "v7")
     assert trace.transform == {"image": "edges:1", "cmd": ["edges"]}
     assert (trace.made_by.id, trace.made_by.run_id, trace.published_by.id) == (job.id, "first", job.id)
