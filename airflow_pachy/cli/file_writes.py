@@ -9,7 +9,7 @@ import click
 from airflow_pachy.cli.command import command
 from airflow_pachy.cli.labels import label_option
 from airflow_pachy.cli.sources import find_sources, read_bytes, read_list
-from airflow_pachy.cli.uploads import How, put_sources
+from airflow_pachy.cli.uploads import How, put_sources, read_ahead
 from airflow_pachy.errors import PathNotFound
 
 if TYPE_CHECKING:
@@ -129,12 +129,9 @@ def put(
 
         options = read_source_options(conn_id)
     own = own_commit or bool(description or labels)
-    put_sources(
-        session.pfs,
-        commit,
-        sources,
-        How(recursive, append, parallelism, options, split, own, description, labels, read_all),
-    )
+    how = How(recursive, append, parallelism, options, split, own, description, labels, read_all)
+    with read_ahead(sources, how) as how:
+        put_sources(session.pfs, commit, sources, how)
 
 
 def _split(delimiter: str | None, *, overwrite: bool, recursive: bool, append: bool, **numbers: int) -> Split | None:

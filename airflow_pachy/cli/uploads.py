@@ -6,7 +6,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_pachy.cli.sources import Source
     from airflow_pachy.pfs import Pfs, Split
+    from airflow_pachy.pfs.local_directories import LocalDirectory
 
     Progress = Callable[[int, int], None]
 
@@ -38,6 +39,24 @@ class How:
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     read_all: bool = False
+    ahead: LocalDirectory | None = None
+
+
+@contextmanager
+def read_ahead(sources: Sequence[Source], how: How) -> Iterator[How]:
+    """Read a directory that is all there is to put while what writes it is still being imported, where that is safe."""
+    if len(sources) != 1 or sources[0].kind != "directory" or how.append:
+        yield how
+        return
+    from airflow_pachy.pfs.local_directories import read_ahead as begin
+    from airflow_pachy.pfs.seen_files import SeenFiles
+
+    local = Path(sources[0].origin)
+    directory = begin(local, SeenFiles.of(local, os.environ), read_all=how.read_all)
+    try:
+        yield replace(how, ahead=directory)
+    finally:
+        directory.close()
 
 
 def put_sources(pfs: Pfs, commit: str, sources: Sequence[Source], how: How) -> None:
@@ -79,7 +98,9 @@ class _Target(Protocol):
 
     def put_file(self, path: str, data: Path | BinaryIO, *, append: bool, executable: bool | None = None) -> None: ...
 
-    def put_dir(self, path: str, local: Path | str, *, append: bool, progress: Progress, read_all: bool) -> None: ...
+    def put_dir(
+        self, path: str, local: str | LocalDirectory, *, append: bool, progress: Progress, read_all: bool
+    ) -> None: ...
 
     def put_split(self, path: str, data: Path | BinaryIO, split: Split) -> None: ...
 
@@ -96,7 +117,9 @@ class _Branch:
     def put_file(self, path: str, data: Path | BinaryIO, *, append: bool, executable: bool | None = None) -> None:
         self.pfs.put_file(f"{self.commit}:{path}", data, append, executable=executable)
 
-    def put_dir(self, path: str, local: Path | str, *, append: bool, progress: Progress, read_all: bool) -> None:
+    def put_dir(
+        self, path: str, local: str | LocalDirectory, *, append: bool, progress: Progress, read_all: bool
+    ) -> None:
         self.pfs.put_dir(f"{self.commit}:{path}", local, append, progress=progress, read_all=read_all)
 
     def put_split(self, path: str, data: Path | BinaryIO, split: Split) -> None:
@@ -120,7 +143,8 @@ def _put(target: _Target, source: Source, how: How, progress: Progress) -> None:
         parallel = {} if how.parallel is None else {"parallel": how.parallel}
         target.put_url(source.path, source.origin, progress=progress, **options, **parallel)
     elif source.kind == "directory":
-        target.put_dir(source.path, source.origin, append=how.append, progress=progress, read_all=how.read_all)
+        local = source.origin if how.ahead is None else how.ahead
+        target.put_dir(source.path, local, append=how.append, progress=progress, read_all=how.read_all)
     elif source.kind == "stdin":
         _put_stream(target, source, sys.stdin.buffer, how, progress)
     elif how.split is None and (source.size_bytes or 0) < _SHOWN_BYTES:

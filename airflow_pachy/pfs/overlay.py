@@ -20,7 +20,7 @@ from airflow_pachy.pfs.tree.entries import Change, Entry, Put, Remove
 from airflow_pachy.pfs.tree.rows import entries_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -32,15 +32,22 @@ FOLD_AT = 50_000
 class InPathOrder(Iterator[Change]):
     """Puts that come in path order, one to a path, as rows of leaves: a tree takes them as they come, however many.
 
-    Whoever looks at changes one by one iterates over this; whoever wants them all takes `tables`.
+    Whoever looks at changes one by one iterates over this; whoever wants them all takes `tables` and then calls
+    `settle`, which returns when every content in them is durable: trees are made while contents are still on their way.
     """
 
-    def __init__(self, tables: Iterator[pa.Table]) -> None:
+    def __init__(self, tables: Iterator[pa.Table], settle: Callable[[], None]) -> None:
         self.tables = tables
-        self._changes = (Put(entry) for table in tables for entry in entries_of(table))
+        self.settle = settle
+        self._changes = self._one_by_one()
 
     def __next__(self) -> Change:
         return next(self._changes)
+
+    def _one_by_one(self) -> Iterator[Change]:
+        for table in self.tables:
+            yield from (Put(entry) for entry in entries_of(table))
+        self.settle()
 
 
 class Overlay:
@@ -64,6 +71,7 @@ class Overlay:
         """Take changes without looking at each path: a conflict among them comes to light when they are merged."""
         if isinstance(changes, InPathOrder) and not len(self):
             self._base = self._base.put_rows(changes.tables)
+            changes.settle()
             return
         for change in changes:
             if isinstance(change, Put):

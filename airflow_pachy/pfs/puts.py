@@ -28,6 +28,7 @@ from airflow_pachy.pfs.edits import (
 )
 from airflow_pachy.pfs.headers import Frames, Framing, copied_attributes, require_directory
 from airflow_pachy.pfs.labels import check_labels
+from airflow_pachy.pfs.local_directories import LocalDirectory
 from airflow_pachy.pfs.local_files import WHOLE_BYTES
 from airflow_pachy.pfs.lookups import find_commit, find_repo
 from airflow_pachy.pfs.oneshot import BranchBusy, OneShot
@@ -94,7 +95,7 @@ class Puts:
     def put_dir(
         self,
         address: Address,
-        local: Path,
+        local: Path | LocalDirectory,
         *,
         append: bool,
         progress: Callable[[int, int], None] | None = None,
@@ -107,7 +108,7 @@ class Puts:
     def put_directory(
         self,
         address: Address,
-        local: Path,
+        local: Path | LocalDirectory,
         *,
         append: bool,
         told: Told,
@@ -116,13 +117,12 @@ class Puts:
     ) -> None:
         """The same, with progress told by somebody who counts more than this."""
         labels = check_labels(labels or {})
-        seen = None if append else SeenFiles.of(local, process_environment())
+        if isinstance(local, Path):
+            local = LocalDirectory(local, SeenFiles.of(local, process_environment()), read_all=read_all)
         self._require_target(address)
         known = KnownChunks()
         with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
-            edit = PutDirectory(
-                local, address.path or "", append, writer, self.root.reader, known, told, seen, read_all
-            )
+            edit = PutDirectory(local, address.path or "", append, writer, self.root.reader, known, told)
             self.apply(address, edit, labels)
 
     def put_split(self, address: Address, data: Data, split: Split, labels: Mapping[str, str] | None = None) -> None:

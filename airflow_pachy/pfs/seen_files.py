@@ -18,35 +18,36 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
+import sys
 import tempfile
 import time
+import zlib
+from array import array
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
-import pyarrow as pa
 from blake3 import blake3
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
-    from airflow_pachy.pfs.local_files import LocalFile
+    from airflow_pachy.pfs.scanning import FileBatch, Remembered
 
 VARIABLE = "PACHY_CACHE"
 # The coarsest clocks that file systems stamp files with tick every two seconds.
 RECENT_NS = 2_000_000_000
 _MOST_DIRECTORIES = 64
-_VERSION = b"1"
-_COLUMNS: list[tuple[str, pa.DataType]] = [
-    ("path", pa.string()),
-    ("size", pa.int64()),
-    ("mtime_ns", pa.int64()),
-    ("ctime_ns", pa.int64()),
-    ("inode", pa.uint64()),
-    ("hash", pa.binary()),
-]
-_SCHEMA = pa.schema(_COLUMNS, metadata={"pachy.seen": _VERSION})
+_SUFFIX = ".seen"
+_MAGIC = f"pachy seen 2 {sys.byteorder}\n".encode()
+# Files, bytes of their paths, checksum of what follows: paths (NUL between them), four columns of numbers, hashes.
+_HEAD = struct.Struct("<III")
+_CODES = "qqqQ"
+_HASH_BYTES = 32
+_LARGEST = 1 << 26
 _log = logging.getLogger(__name__)
 
 
@@ -77,120 +78,132 @@ class SeenFiles:
         if cache is None:
             return None
         name = blake3(os.fsencode(directory.resolve())).hexdigest()[:32]
-        return cls(cache / "seen" / f"{name}.arrows")
+        return cls(cache / "seen" / f"{name}{_SUFFIX}")
 
-    def open(self) -> Visit:
-        """Begin a walk over the directory."""
-        return Visit(self.file, self.clock_ns() - RECENT_NS)
+    def recall(self) -> Callable[[str], Remembered | None]:
+        """A function that is asked for one path after the other, in their order, what is remembered of it."""
+        pieces = _pieces(self.file)
+        files: dict[str, Remembered] = {}
+        last = ""
+
+        def remembered(path: str) -> Remembered | None:
+            nonlocal files, last
+            while path > last:
+                files = next(pieces, {})
+                last = next(reversed(files), "\U0010ffff" * 4096)
+            return files.get(path)
+
+        return remembered
+
+    def take_down(self, began_ns: int) -> Notes:
+        """Begin the memory of a walk that began at this time of the clock."""
+        return Notes(self.file, began_ns - RECENT_NS)
 
 
-class Visit:
-    """One walk over a directory, in path order: tells what was seen of each file and takes down what is seen now."""
+class Notes:
+    """What a walk over a directory, in path order, takes down for the next one."""
 
     def __init__(self, file: Path, recent_ns: int) -> None:
         self._file = file
         self._recent_ns = recent_ns
-        self._former = _rows(file)
-        self._next = next(self._former, None)
-        self._sink: Any = None
+        self._sink: BinaryIO | None = None
         self._partial: Path | None = None
-        self._writer: Any = None
-        self._start()
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=file.parent, prefix=".new-")
+            self._partial = Path(name)
+            self._sink = os.fdopen(handle, "wb")
+            self._sink.write(_MAGIC)
+        except OSError as error:
+            self._give_up(error)
 
-    def recall(self, files: Sequence[LocalFile]) -> list[bytes | None]:
-        """For each file, the hash that its content had when it was last seen; None if it may have changed since."""
-        hashes: list[bytes | None] = []
-        former = self._next
-        for found in files:
-            path = found.path
-            while former is not None and former[0] < path:
-                former = next(self._former, None)
-            is_same = (
-                former is not None
-                and former[0] == path
-                and former[1] == found.size_bytes
-                and former[2] == found.mtime_ns
-                and former[3] == found.ctime_ns
-                and former[4] == found.inode
-            )
-            hashes.append(former[5] if is_same and former is not None else None)
-        self._next = former
-        return hashes
-
-    def note(self, files: Sequence[LocalFile], hashes: Sequence[bytes]) -> None:
-        """Take down what files hold, but for those that were changed a moment ago."""
-        if self._writer is None:
+    def add(self, batch: FileBatch) -> None:
+        """Take down what files hold, all of whose hashes are known by now, but for those changed a moment ago."""
+        if self._sink is None:
             return
         recent = self._recent_ns
-        kept = [
-            (*one, digest)
-            for one, digest in zip(files, hashes, strict=True)
-            if one.mtime_ns < recent and one.ctime_ns < recent
-        ]
-        if not kept:
-            return
-        paths, _, sizes, _, *others = zip(*kept, strict=True)
-        columns = (paths, sizes, *others)
-        arrays: Any = [pa.array(values, kind) for values, (_, kind) in zip(columns, _COLUMNS, strict=True)]
+        paths, hashes = batch.paths, bytes(batch.hashes)
+        columns = [batch.sizes, batch.mtimes_ns, batch.ctimes_ns, batch.inodes]
+        if max(batch.mtimes_ns) >= recent or max(batch.ctimes_ns) >= recent:
+            kept = [max(times) < recent for times in zip(batch.mtimes_ns, batch.ctimes_ns, strict=True)]
+            paths = list(compress(paths, kept))
+            if not paths:
+                return
+            columns = [array(code, compress(column, kept)) for code, column in zip(_CODES, columns, strict=True)]
+            hashes = b"".join(compress((batch.hash(place) for place in range(len(batch))), kept))
+        text = "\0".join(paths).encode()
+        body = b"".join([text, *map(bytes, columns), hashes])
         try:
-            self._writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+            self._sink.write(_HEAD.pack(len(paths), len(text), zlib.crc32(body)))
+            self._sink.write(body)
         except OSError as error:
             self._give_up(error)
 
     def keep(self) -> None:
         """The walk came to its end: let the next one remember it."""
-        if self._writer is None or self._partial is None:
+        if self._sink is None or self._partial is None:
             return
         try:
-            self._writer.close()
             self._sink.close()
             self._partial.replace(self._file)
             _forget_oldest(self._file.parent)
         except OSError as error:
             self._give_up(error)
-        self._partial = self._writer = None
+        self._partial = self._sink = None
 
     def close(self) -> None:
         """Drop what was taken down unless it was kept."""
-        self._former = iter(())
         if self._sink is not None:
             with suppress(OSError):
                 self._sink.close()
         if self._partial is not None:
             with suppress(OSError):
                 self._partial.unlink(missing_ok=True)
-        self._partial = self._writer = self._sink = None
-
-    def _start(self) -> None:
-        try:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._file.parent, prefix=".new-")
-            self._partial = Path(name)
-            self._sink = os.fdopen(handle, "wb")
-            self._writer = pa.ipc.new_stream(self._sink, _SCHEMA)
-        except OSError as error:
-            self._give_up(error)
+        self._partial = self._sink = None
 
     def _give_up(self, error: OSError) -> None:
         _log.debug("what was seen is not remembered in %s: %s", self._file, error)
         self.close()
 
 
-def _rows(file: Path) -> Iterator[tuple[str, int, int, int, int, bytes]]:
-    """What is remembered, in path order, a piece at a time; nothing of what is damaged or from another version."""
+def _pieces(file: Path) -> Iterator[dict[str, Remembered]]:
+    """What is remembered, in path order, some thousand files at a time, up to where the memory is damaged."""
     try:
-        with file.open("rb") as source, pa.ipc.open_stream(source) as batches:
-            if batches.schema.equals(_SCHEMA, check_metadata=True):
-                for batch in batches:
-                    yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        with file.open("rb") as source:
+            if source.read(len(_MAGIC)) != _MAGIC:
+                return
+            while piece := _piece(source):
+                yield piece
     except FileNotFoundError:
         return
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError) as error:
         _log.debug("what %s remembers cannot be read: %s", file, error)
+
+
+def _piece(source: BinaryIO) -> dict[str, Remembered] | None:
+    head = source.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    count, text_bytes, checksum = _HEAD.unpack(head)
+    size = text_bytes + count * (8 * len(_CODES) + _HASH_BYTES)
+    if size > _LARGEST:
+        return None
+    body = source.read(size)
+    if len(body) != size or zlib.crc32(body) != checksum:
+        return None
+    columns: list[list[int]] = []
+    at = text_bytes
+    for code in _CODES:
+        column: array[int] = array(code)
+        column.frombytes(body[at : at + 8 * count])
+        columns.append(column.tolist())
+        at += 8 * count
+    hashes = [body[start : start + _HASH_BYTES] for start in range(at, size, _HASH_BYTES)]
+    return dict(zip(body[:text_bytes].decode().split("\0"), zip(*columns, hashes, strict=True), strict=True))
 
 
 def _forget_oldest(folder: Path) -> None:
     """Keep the memory of so many directories, the ones that were put last."""
-    kept = sorted(folder.glob("*.arrows"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
+    kept = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
     for one in kept[_MOST_DIRECTORIES:]:
         one.unlink(missing_ok=True)

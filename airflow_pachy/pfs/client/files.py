@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.address import Address
     from airflow_pachy.pfs.edits import Data
     from airflow_pachy.pfs.infos import Diff, FileInfo
+    from airflow_pachy.pfs.local_directories import LocalDirectory
     from airflow_pachy.pfs.splitting import Split
     from airflow_pachy.pfs.targets import CommitLike
 
@@ -51,7 +52,7 @@ class FileVerbs(Client):
     def put_dir(
         self,
         path: str | Address,
-        local: Path | str,
+        local: Path | str | LocalDirectory,
         append: bool = False,
         *,
         progress: Progress | None = None,
@@ -65,7 +66,8 @@ class FileVerbs(Client):
         `progress(files, bytes)` hears how many files are done, and their bytes, since its last call.
         """
         address = as_address(self._root, path)
-        self._puts.put_dir(address, Path(local), append=append, progress=progress, labels=labels, read_all=read_all)
+        source = Path(local) if isinstance(local, str | Path) else local
+        self._puts.put_dir(address, source, append=append, progress=progress, labels=labels, read_all=read_all)
 
     def put_split(  # noqa: PLR0917 - one list of numbers, in the order of the specification
         self,

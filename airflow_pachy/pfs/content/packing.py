@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_right
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from airflow_pachy.pfs.objects.ulid import new_ulid
 from airflow_pachy.pfs.tree.entries import Segment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_pachy.pfs.objects.store import ObjectStore
 
 Chunk = bytes | bytearray | memoryview
@@ -27,7 +31,8 @@ class PackWriter:
 
     At most `uploads` packs are on their way and one is being filled; a further full pack waits for a place. The first
     packs are smaller if nothing is on its way: the network should not wait until 32 MiB are read.
-    Chunks are put together by the thread that sends their pack.
+    Chunks are put together by the thread that sends their pack, but for those of runs: a pack of nothing else is sent
+    as it is.
     """
 
     def __init__(self, store: ObjectStore, *, target_bytes: int, uploads: int) -> None:
@@ -35,7 +40,7 @@ class PackWriter:
         self._target_bytes = target_bytes
         self._early_bytes = target_bytes // _EARLY
         self._key = new_pack_key()
-        self._chunks: list[bytes | memoryview] = []
+        self._chunks: list[bytes | bytearray | memoryview] = []
         self._size = 0
         self._places = threading.Semaphore(uploads)
         self._threads = ThreadPoolExecutor(uploads, thread_name_prefix="pack-upload")
@@ -52,6 +57,33 @@ class PackWriter:
         self._chunks.append(chunk if isinstance(chunk, bytes) else _unchanging(chunk))
         self._size = start + size
         return Segment(self._key, start, size, chunk_hash)
+
+    def add_run(self, data: memoryview, lengths: Sequence[int]) -> list[tuple[str, int, int]]:
+        """Where chunks that lie one after the other in `data` will lie: pack, offset of the first, and how many.
+
+        They are copied in few large pieces; `data` may be overwritten afterwards. Raises as `add` does.
+        """
+        ends = list(accumulate(lengths))
+        places: list[tuple[str, int, int]] = []
+        first = copied = 0
+        while first < len(ends):
+            is_full = self._size + lengths[first] > self._target_bytes
+            if self._size and (is_full or (self._size >= self._early_bytes and self._is_worth_sending())):
+                self._send()
+            most = self._early_bytes if self._size < self._early_bytes else self._target_bytes
+            following = max(bisect_right(ends, copied + most - self._size, first), first + 1)
+            places.append((self._key, self._size, following - first))
+            self._copy(data[copied : ends[following - 1]])
+            first, copied = following, ends[following - 1]
+        return places
+
+    def _copy(self, part: memoryview) -> None:
+        last = self._chunks[-1] if self._chunks else None
+        if isinstance(last, bytearray):
+            last += part
+        else:
+            self._chunks.append(bytearray(part))
+        self._size += len(part)
 
     def flush(self) -> None:
         """Return when everything added is in the store."""
@@ -85,7 +117,7 @@ class PackWriter:
         key, self._key = self._key, new_pack_key()
         self._running = [*still, self._threads.submit(self._upload, key, chunks)]
 
-    def _upload(self, key: str, chunks: list[bytes | memoryview]) -> None:
+    def _upload(self, key: str, chunks: list[bytes | bytearray | memoryview]) -> None:
         try:
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             chunks.clear()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
@@ -63,7 +63,8 @@ class ContentWriter:
         self._known = known
         self._shared = shared
         self._packs = PackWriter(store, target_bytes=pack_target_bytes, uploads=uploads)
-        self._stored: dict[bytes, Segment] = {}
+        # Plain tuples (object, offset, length), for there may be as many as files.
+        self._stored: dict[bytes, tuple[str, int, int]] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -83,7 +84,40 @@ class ContentWriter:
         size = len(data)
         if size <= INLINE_BYTES:
             return Content(digest, size, (), data)
-        return Content(digest, size, (self._stored.get(digest) or self._place(data, digest),))
+        return Content(digest, size, (self._place(data, digest),))
+
+    def write_run(
+        self, data: memoryview, lengths: Sequence[int], digests: Sequence[bytes]
+    ) -> tuple[list[str], list[int]]:
+        """Store whole files that lie one after the other in `data`; object and offset of each.
+
+        Each is longer than `INLINE_BYTES` and shorter than `chunking.MIN_BYTES`, and the caller has computed its
+        `hash_bytes`. `data` may be overwritten afterwards.
+        """
+        with self._lock:
+            stored = self._stored
+            if stored.keys().isdisjoint(digests) and len(set(digests)) == len(digests):
+                objects, offsets = self._append(data, lengths)
+                stored.update(zip(digests, zip(objects, offsets, lengths, strict=True), strict=True))
+                return objects, offsets
+            found: list[tuple[str, int, int]] = []
+            start = 0
+            for length, digest in zip(lengths, digests, strict=True):
+                place = stored.get(digest)
+                if place is None:
+                    ((key, offset, _),) = self._packs.add_run(data[start : start + length], [length])
+                    place = stored[digest] = (key, offset, length)
+                found.append(place)
+                start += length
+        return [place[0] for place in found], [place[1] for place in found]
+
+    def _append(self, data: memoryview, lengths: Sequence[int]) -> tuple[list[str], list[int]]:
+        objects: list[str] = []
+        offsets: list[int] = []
+        for key, offset, count in self._packs.add_run(data, lengths):
+            objects.extend(repeat(key, count))
+            offsets.extend(accumulate(lengths[len(offsets) : len(offsets) + count - 1], initial=offset))
+        return objects, offsets
 
     def write(self, data: Data) -> Content:
         """Store a whole file: bytes, an open binary file from where it stands, or the file at a path."""
@@ -156,23 +190,24 @@ class ContentWriter:
 
     def _place(self, chunk: bytes | memoryview, digest: bytes) -> Segment:
         """Where the chunk lies, as a segment without a hash; stores it unless it is known."""
-        place = self._stored.get(digest)
-        if place is not None:
-            return place
+        stored = self._stored.get(digest)
+        if stored is not None:
+            return Segment(*stored)
         known = self._known(digest) if self._known is not None else None
         shared = self._shared if len(chunk) >= chunking.MIN_BYTES else None
         if known is None and shared is not None:
             known = shared.find(digest)
         with self._lock:
-            place = self._stored.get(digest)
-            if place is None:
-                if known is not None and len(known) == 1 and known[0].length == len(chunk):
-                    place = Segment(known[0].object, known[0].offset, known[0].length)
-                else:
-                    place = self._packs.add(chunk, None)
-                    if shared is not None:
-                        shared.add(digest, place)
-                self._stored[digest] = place
+            stored = self._stored.get(digest)
+            if stored is not None:
+                return Segment(*stored)
+            if known is not None and len(known) == 1 and known[0].length == len(chunk):
+                place = Segment(known[0].object, known[0].offset, known[0].length)
+            else:
+                place = self._packs.add(chunk, None)
+                if shared is not None:
+                    shared.add(digest, place)
+            self._stored[digest] = (place.object, place.offset, place.length)
         return place
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_pachy.pfs import uploads
-from airflow_pachy.pfs.local_files import walk_local
-from airflow_pachy.pfs.seen_files import RECENT_NS, SeenFiles, cache_directory
+from airflow_pachy.pfs.batch_rows import BatchRows
+from airflow_pachy.pfs.local_directories import LocalDirectory
+from airflow_pachy.pfs.scanning import KNOWN, LARGE, READ
+from airflow_pachy.pfs.seen_files import SeenFiles, cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,18 +46,21 @@ def later(monkeypatch: pytest.MonkeyPatch) -> None:
 def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Names of the files that are read."""
     names: list[str] = []
-    plain, large = uploads.read_whole, uploads.PutDirectory._large
+    table, read_one = BatchRows.table, BatchRows._read_one
 
-    def read_whole(path: str, expected_bytes: int) -> bytes:
-        names.append(os.path.basename(path))
-        return plain(path, expected_bytes)
+    def see(self):
+        batch = self._batch
+        names.extend(
+            os.path.basename(path) for path, kind in zip(batch.paths, batch.kinds, strict=True) if kind == READ
+        )
+        return table(self)
 
-    def read_large(self, found, present):
-        names.append(os.path.basename(found.local))
-        return large(self, found, present)
+    def read(self, file, present):
+        names.append(os.path.basename(self._batch.paths[file]))
+        return read_one(self, file, present)
 
-    monkeypatch.setattr(uploads, "read_whole", read_whole)
-    monkeypatch.setattr(uploads.PutDirectory, "_large", read_large)
+    monkeypatch.setattr(BatchRows, "table", see)
+    monkeypatch.setattr(BatchRows, "_read_one", read)
     return names
 
 
@@ -165,7 +169,7 @@ def test_a_new_time_or_mode_is_recorded_without_storing_the_file_again(
 
 
 @pytest.mark.usefixtures("later")
-@pytest.mark.parametrize("damage", [b"", b"no arrow data", None])
+@pytest.mark.parametrize("damage", [b"", b"something else", None])
 def test_a_damaged_memory_costs_time_only(damage: bytes | None, repo: Pfs, folder: Path, reads: list[str]) -> None:
     put(repo, folder, reads)
     memory = SeenFiles.of(folder, os.environ).file
@@ -187,24 +191,38 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 
 
 def test_a_put_that_fails_halfway_remembers_nothing(folder: Path, tmp_path: Path) -> None:
-    seen = SeenFiles(tmp_path / "memory" / "x.arrows", lambda: 4_000_000_000 * 10**9)
-    files = list(walk_local(folder))
-    visit = seen.open()
-    visit.note(files, [bytes(32)] * 3)
-    visit.close()
+    seen = SeenFiles(tmp_path / "memory" / "x.seen", lambda: 4_000_000_000 * 10**9)
+    ((began_ns, batch),) = LocalDirectory(folder, seen).batches()
+    notes = seen.take_down(began_ns)
+    notes.add(batch)
+    notes.close()
     assert not list(seen.file.parent.iterdir())
-    assert seen.open().recall(files) == [None] * 3
+    ((_, batch),) = LocalDirectory(folder, seen).batches()
+    assert list(batch.kinds) == [READ, READ, LARGE]
+
+
+def test_of_a_batch_only_what_was_changed_a_moment_ago_is_left_out(folder: Path, tmp_path: Path) -> None:
+    seen = SeenFiles(tmp_path / "memory" / "x.seen", lambda: 4_000_000_000 * 10**9)
+    soon = 5_000_000_000 * 10**9
+    os.utime(folder / "a" / "two.bin", ns=(soon, soon))
+    for kinds in ([READ, READ, LARGE], [KNOWN, READ, KNOWN]):
+        ((began_ns, batch),) = LocalDirectory(folder, seen).batches()
+        assert list(batch.kinds) == kinds
+        notes = seen.take_down(began_ns)
+        notes.add(batch)
+        notes.keep()
 
 
 def test_only_the_directories_put_last_are_remembered(folder: Path, tmp_path: Path) -> None:
-    files = list(walk_local(folder))
     for number in range(70):
-        visit = SeenFiles(tmp_path / f"{number}.arrows", lambda: RECENT_NS + 4_000_000_000 * 10**9).open()
-        visit.note(files, [bytes(32)] * 3)
-        visit.keep()
-        os.utime(tmp_path / f"{number}.arrows", ns=(number, number))
-    assert len(list(tmp_path.glob("*.arrows"))) == 64
-    assert not (tmp_path / "0.arrows").exists()
+        seen = SeenFiles(tmp_path / f"{number}.seen", lambda: 4_000_000_000 * 10**9)
+        ((began_ns, batch),) = LocalDirectory(folder, seen).batches()
+        notes = seen.take_down(began_ns)
+        notes.add(batch)
+        notes.keep()
+        os.utime(tmp_path / f"{number}.seen", ns=(number, number))
+    assert len(list(tmp_path.glob("*.seen"))) == 64
+    assert not (tmp_path / "0.seen").exists()
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,36 @@ def test_equal_files_are_stored_once_and_known_ones_not_at_all():
     assert stored_bytes(store) == 5000
 
 
+@pytest.mark.parametrize("target", [1_000, 10_000, 100_000])
+def test_a_run_of_files_is_what_they_are_one_by_one(target):
+    store, files = MemoryStore(), [noise(520 + 13 * number, number % 40) for number in range(50)]
+    room = bytearray(b"".join(files))
+    with ContentWriter(store, pack_target_bytes=target) as writer:
+        lengths, digests = [len(one) for one in files], [hash_bytes(one) for one in files]
+        first = sum(lengths[:20])
+        objects, offsets = writer.write_run(memoryview(room)[:first], lengths[:20], digests[:20])
+        more = writer.write_run(memoryview(room)[first:], lengths[20:], digests[20:])
+        places = list(zip(objects + more[0], offsets + more[1], strict=True))
+        room[:] = bytes(len(room))  # it is for what comes next
+        again = [writer.write(one) for one in files]
+    for data, place, content in zip(files, places, again, strict=True):
+        assert [(one.object, one.offset, one.length) for one in content.segments] == [(*place, len(data))]
+        assert ContentReader(store).read(content) == data
+    assert stored_bytes(store) == sum(map(len, set(files)))
+    largest = max(info.size_bytes for info in store.list_keys("packs/"))
+    assert largest <= max(target, *map(len, files))
+
+
+def test_equal_files_of_a_run_are_stored_once():
+    store, one, other = MemoryStore(), noise(600), noise(700, 2)
+    files = [one, other, one, one]
+    with ContentWriter(store) as writer:
+        data = memoryview(b"".join(files))
+        objects, offsets = writer.write_run(data, [len(file) for file in files], [hash_bytes(file) for file in files])
+    assert (len(set(objects)), offsets) == (1, [0, 600, 0, 0])
+    assert stored_bytes(store) == 1300
+
+
 def test_small_files_are_packed_and_read_together(tmp_path):
     store = CountingStore(MemoryStore())
     with ContentWriter(store) as writer:
