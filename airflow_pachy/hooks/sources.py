@@ -43,15 +43,26 @@ def source_options(connection: Connection, find: Callable[[str], Connection]) ->
     return readers[connection.conn_type]()
 
 
+_AZURE_HOSTS = ".core.windows.net"
+# What Airflow's own hooks would do something about, and the file systems that read here cannot.
+_NOT_FOR_US = ("impersonation_chain", "key_secret_name", "credential_config_file", "idp_issuer_url")
+
+
 def _google(connection: Connection) -> dict[str, Any]:
     extra = _plain(read_extra(connection), "extra__google_cloud_platform__")
-    options: dict[str, Any] = {}
-    if extra.get("project"):
-        options["project"] = extra["project"]
+    # Going on without them would read as somebody else than the connection says.
+    if unknown := next((name for name in _NOT_FOR_US if extra.get(name)), None):
+        raise InvalidArgument(
+            f"connection {connection.conn_id!r} has {unknown}, which put_url cannot use; give it keyfile_dict, "
+            "key_path or is_anonymous, or neither for what Google's libraries find (GOOGLE_APPLICATION_CREDENTIALS)"
+        )
+    options: dict[str, Any] = {name: extra[name] for name in ("project", "endpoint_url") if extra.get(name)}
     if text := extra.get("keyfile_dict"):
         options["token"] = _parsed(connection, text) if isinstance(text, str) else text
     elif path := extra.get("key_path"):
         options["token"] = path
+    elif extra.get("is_anonymous"):
+        options["token"] = "anon"  # noqa: S105 - gcsfs's word for none
     return options
 
 
@@ -64,18 +75,37 @@ def _parsed(connection: Connection, text: str) -> Any:
 
 def _azure(connection: Connection) -> dict[str, Any]:
     extra = _plain(read_extra(connection), "extra__wasb__")
-    options = {name: extra[name] for name in ("connection_string", "sas_token", "account_name") if extra.get(name)}
-    if "connection_string" in options:
-        return options
-    tenant = extra.get("tenant_id")
-    if tenant:
-        options |= {"tenant_id": tenant, "client_id": connection.login, "client_secret": connection.password}
-        options.setdefault("account_name", str(connection.host or "").partition("//")[2].partition(".")[0])
+    if extra.get("connection_string"):
+        return {"connection_string": extra["connection_string"]}
+    host = str(connection.host or "")
+    account = extra.get("account_name") or _azure_account(host) or connection.login
+    options: dict[str, Any] = {"account_name": account}
+    if extra.get("tenant_id"):
+        options |= {
+            "tenant_id": extra["tenant_id"],
+            "client_id": connection.login,
+            "client_secret": connection.password,
+        }
+    elif extra.get("sas_token"):
+        options["sas_token"] = extra["sas_token"]
+    elif key := extra.get("shared_access_key") or connection.password:
+        if "://" in host and not host.rstrip("/").endswith(_AZURE_HOSTS):
+            # An endpoint of one's own, which adlfs takes in this form only.
+            name = connection.login or account
+            return {"connection_string": f"AccountName={name};AccountKey={key};BlobEndpoint={host.rstrip('/')}"}
+        options["account_key"] = key
     else:
-        options.setdefault("account_name", connection.login)
-        if connection.password:
-            options["account_key"] = connection.password
+        identity = ("managed_identity_client_id", "workload_identity_tenant_id")
+        options |= {name: extra[name] for name in identity if extra.get(name)}
     return {name: value for name, value in options.items() if value}
+
+
+def _azure_account(host: str) -> str:
+    """The account that a host is of: `https://account.blob.core.windows.net`, or its name alone."""
+    name = host.partition("://")[2] if "://" in host else host
+    if "://" in host and not host.rstrip("/").endswith(_AZURE_HOSTS):
+        return ""
+    return name.partition(".")[0].strip("/")
 
 
 def _http(connection: Connection) -> dict[str, Any]:

@@ -1,24 +1,30 @@
 """gs://, abfs:// and whatever else fsspec reads, when the package for it is installed.
 
 Options are those of the file system's fsspec implementation: a Google `token`, an Azure `account_name`.
+A small file below a directory costs one request: what the listing says of it need not be asked again.
 """
 
 from __future__ import annotations
 
+import io
+import os
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from airflow_pachy.errors import InvalidArgument, PathNotFound, Unavailable
+from airflow_pachy.errors import InvalidArgument, PachyError, PathNotFound, StoreDenied, Unavailable
 from airflow_pachy.pfs.sources.requests import Found, Request, put_many, put_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 _WINDOW_BYTES = 8 << 20
 # What has an extra of ours; fsspec's own messages name the packages of the rest.
 _EXTRAS = {"gs": "gs", "gcs": "gs", "abfs": "azure", "abfss": "azure", "az": "azure", "adl": "azure", "sftp": "sftp"}
 _PACKAGES = {"gs": "gcsfs", "azure": "adlfs", "sftp": "paramiko"}
+_GOOGLE = {"gs", "gcs"}
 # Of this machine, or wrappers around other file systems: not sources.
 _UNFIT = {"local", "dir", "cached", "blockcache", "filecache", "simplecache", "reference", "generic", "async_wrapper"}
 
@@ -52,6 +58,9 @@ def put(request: Request) -> None:
 def _file_system(request: Request, scheme: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
+    if scheme in _GOOGLE and (request.options.get("endpoint_url") or os.environ.get("STORAGE_EMULATOR_HOST")):
+        # It would first ask with gRPC what kind of bucket this is, for a minute per file: only Google's own answers.
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
         files, path = url_to_fs(request.url, **request.options)
     except (ImportError, ValueError) as error:
@@ -78,11 +87,29 @@ def _first_sentence(error: OSError) -> str:
     return f"{error.strerror or str(error).partition(': ')[0]}"
 
 
-def _found(files: Any, base: str, infos: dict[str, dict[str, Any]]) -> Iterator[Found]:
+def _found(files: Any, base: str, infos: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
     for path, info in sorted(infos.items()):
         if info.get("type") == "file" and not path.endswith("/"):
             name = path[len(base) :].lstrip("/")
-            yield Found(name or path.rpartition("/")[2], partial(files.open, path, "rb", block_size=_WINDOW_BYTES))
+            opened = partial(_opened, files, path, info.get("size"))
+            yield Found(name or path.rpartition("/")[2], opened, mtime_us=_mtime_us(info))
+
+
+def _opened(files: Any, path: str, size_bytes: int | None) -> AbstractContextManager[BinaryIO]:
+    if size_bytes is not None and size_bytes <= _WINDOW_BYTES:
+        return io.BytesIO(files.cat_file(path))
+    return cast("AbstractContextManager[BinaryIO]", files.open(path, "rb", block_size=_WINDOW_BYTES))
+
+
+def _mtime_us(info: Mapping[str, Any]) -> int:
+    """When the source says that a file was written, 0 if it does not: every file system has its own word and form."""
+    for name in ("mtime", "last_modified", "LastModified", "modified", "updated"):
+        when = info.get(name)
+        if isinstance(when, datetime):
+            return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+        if isinstance(when, int | float):
+            return int(when * 1_000_000)
+    return 0
 
 
 @contextmanager
@@ -95,5 +122,16 @@ def _named(request: Request) -> Iterator[None]:
             raise
         raise PathNotFound(f"there is nothing at {request.shown}; check the address") from error
     except Exception as error:
+        if _is_refused(error) and not isinstance(error, PachyError):
+            raise StoreDenied(
+                f"{request.shown} is refused: {str(error).partition(chr(10))[0]}; check the credentials, in options or "
+                "in the Airflow connection that is named, and what they may read"
+            ) from error
         error.add_note(f"while putting {request.shown}")
         raise
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether a cloud's own error means that the credentials do not do."""
+    answers = (getattr(error, name, None) for name in ("code", "status_code", "status"))
+    return isinstance(error, PermissionError) or any(str(answer) in {"401", "403"} for answer in answers)

@@ -39,6 +39,8 @@ def test_aws():
         ({"keyfile_dict": '{"type": "service_account"}'}, {"token": {"type": "service_account"}}),
         ({"keyfile_dict": {"type": "service_account"}}, {"token": {"type": "service_account"}}),
         ({"extra__google_cloud_platform__key_path": "/old"}, {"token": "/old"}),
+        ({"is_anonymous": True}, {"token": "anon"}),
+        ({"key_path": "/k", "endpoint_url": "http://gcs:9023"}, {"token": "/k", "endpoint_url": "http://gcs:9023"}),
     ],
 )
 def test_google(extra, expected):
@@ -48,6 +50,11 @@ def test_google(extra, expected):
 def test_a_google_key_that_is_no_json_is_named():
     with pytest.raises(InvalidArgument, match="connection 'c': its keyfile_dict is not JSON"):
         options("google_cloud_platform", {"keyfile_dict": "{"})
+
+
+def test_what_google_cannot_be_asked_for_is_not_ignored():
+    with pytest.raises(InvalidArgument, match="'c' has impersonation_chain, which put_url cannot use; give it"):
+        options("google_cloud_platform", {"impersonation_chain": "other@p.iam.gserviceaccount.com"})
 
 
 @pytest.mark.parametrize(
@@ -60,6 +67,18 @@ def test_a_google_key_that_is_no_json_is_named():
             {"login": "app", "password": "pw", "host": "https://acc.blob.core.windows.net"},
             {"tenant_id": "t"},
             {"account_name": "acc", "tenant_id": "t", "client_id": "app", "client_secret": "pw"},
+        ),
+        ({"host": "acc", "password": "k"}, {}, {"account_name": "acc", "account_key": "k"}),
+        ({"login": "acc"}, {"shared_access_key": "k"}, {"account_name": "acc", "account_key": "k"}),
+        (
+            {"login": "acc", "password": "k", "host": "http://azurite:10000/acc"},
+            {},
+            {"connection_string": "AccountName=acc;AccountKey=k;BlobEndpoint=http://azurite:10000/acc"},
+        ),
+        (
+            {"host": "https://acc.blob.core.windows.net/"},
+            {"managed_identity_client_id": "m"},
+            {"account_name": "acc", "managed_identity_client_id": "m"},
         ),
     ],
 )

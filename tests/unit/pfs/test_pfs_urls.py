@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import threading
 from collections import Counter
+from datetime import UTC, datetime
 
 import fsspec
 import pytest
@@ -15,6 +16,7 @@ from airflow_pachy.errors import (
     InvalidPath,
     PathNotFound,
     RepoNotFound,
+    StoreDenied,
     Unavailable,
 )
 from airflow_pachy.pfs import Pfs
@@ -278,19 +280,42 @@ def test_what_fsspec_reads(images, cloud):
 
 
 def test_one_bad_file_of_many_is_no_commit(images, cloud, monkeypatch):
-    opened = type(cloud).open
+    read = type(cloud).cat_file
 
     def fails(self, path, *args, **kwargs):
         if path.endswith("20/f"):
             raise ConnectionResetError("the line is dead")
-        return opened(self, path, *args, **kwargs)
+        return read(self, path, *args, **kwargs)
 
-    monkeypatch.setattr(type(cloud), "open", fails)
+    monkeypatch.setattr(type(cloud), "cat_file", fails)
     images.put_file("images@master:/there", b"")
     with pytest.raises(ConnectionResetError) as caught:
         images.put_url("images@master:/t", "memory://bucket/in", recursive=True)
     assert caught.value.__notes__ == ["while putting memory://bucket/in"]
     assert len(list(images.list_commits("images@master"))) == 1
+
+
+def test_what_the_listing_says_is_not_asked_again(images, cloud, monkeypatch):
+    written = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+    found = type(cloud).find
+
+    def dated(self, path, **kwargs):
+        return {name: {**info, "last_modified": written} for name, info in found(self, path, **kwargs).items()}
+
+    monkeypatch.setattr(type(cloud), "find", dated)
+    monkeypatch.setattr(type(cloud), "info", lambda *_: pytest.fail("asked again"))
+    images.put_url("images@master:/t", "memory://bucket/in", recursive=True)
+    assert images.inspect_file("images@master:/t/07/f").modified == written
+
+
+@pytest.mark.parametrize("why", [PermissionError("no"), type("HttpError", (Exception,), {"code": 403})("no\nbecause")])
+def test_refused_credentials_are_told_from_what_else_fails(images, cloud, monkeypatch, why):
+    def refuses(*_: object, **__: object) -> None:
+        raise why
+
+    monkeypatch.setattr(type(cloud), "find", refuses)
+    with pytest.raises(StoreDenied, match="memory://bucket/in is refused: no; check the credentials, in options or"):
+        images.put_url("images@master:/t", "memory://bucket/in", recursive=True)
 
 
 @pytest.mark.parametrize(
