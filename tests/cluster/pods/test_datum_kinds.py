@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 from kubernetes.client import models as k8s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -39,8 +42,22 @@ LARGE = f"dd if=/dev/urandom of=/pfs/out/large bs=1M count={LARGE_MIB}"
 HELPER_MEMORY = "320Mi"
 
 
+PRIORITY = 1_000
+
+
+@pytest.fixture(scope="module")
+def priority(cluster) -> Iterator[str]:
+    """The name of a priority class, which belongs to no namespace."""
+    from kubernetes import client
+
+    classes, name = client.SchedulingV1Api(cluster.core.api_client), f"{cluster.namespace}-batch"
+    classes.create_priority_class({"metadata": {"name": name}, "value": PRIORITY, "preemptionPolicy": "Never"})
+    yield name
+    classes.delete_priority_class(name)
+
+
 @pytest.fixture(scope="module", autouse=True)
-def stories(scenarios, stage, connect, make_proxy, s3_pod_endpoint, python_image):
+def stories(scenarios, stage, connect, make_proxy, s3_pod_endpoint, python_image, priority):
     stage.repo("one", {"/file": b"x"})
     proxy = make_proxy()
     connect("pachy_proxy", worker_endpoint_url=f"http://{urlsplit(s3_pod_endpoint).hostname}:{proxy.port}")
@@ -76,10 +93,13 @@ def stories(scenarios, stage, connect, make_proxy, s3_pod_endpoint, python_image
         ),
         "labels": {"team": "vision"},
         "annotations": {"example.com/why": "a test"},
-        "service_account_name": "default",
+        "service_account_name": "datums",
+        "priority_class_name": priority,
         "on_finish_action": "keep_pod",
     }
-    tell("placed", "true", repo="one", task={"pod": placed})
+    stage.cluster.core.create_namespaced_service_account(stage.cluster.namespace, {"metadata": {"name": "datums"}})
+    asked = {"requests": {"cpu": "30m", "memory": "24Mi"}, "limits": {"memory": "80Mi", "ephemeral-storage": "100Mi"}}
+    tell("placed", "true", repo="one", task={"pod": placed, "container_resources": asked})
     gpu = {"limits": {"nvidia.com/gpu": "1"}}
     tell("gpu", "true", repo="one", task={"container_resources": gpu, "pod": {"schedule_timeout_seconds": 3}})
     written = {"image": python_image, "transform": {"cmd": ["python3", "-c", MANY]}}
@@ -165,7 +185,7 @@ def test_exit_codes_that_count_as_success_and_commands_that_rescue(scenarios):
     assert "err_cmd ended with exit code 1" in story.ended.text
 
 
-def test_where_and_as_what_a_pod_runs_is_the_authors_to_say(scenarios):
+def test_where_and_as_what_a_pod_runs_is_the_authors_to_say(scenarios, cluster, priority):
     story = scenarios.end_of("placed")
     assert story.ended.error is None, story.ended.text
     (pod,) = story.job.pods()
@@ -176,6 +196,12 @@ def test_where_and_as_what_a_pod_runs_is_the_authors_to_say(scenarios):
     assert pod.spec.node_selector == {"kubernetes.io/os": "linux"}
     assert "datums" in [one.key for one in pod.spec.tolerations]
     assert pod.spec.affinity.node_affinity is not None
+    assert (pod.spec.priority_class_name, pod.spec.priority) == (priority, PRIORITY)
+    assert pod.spec.service_account_name == "datums"
+    assert pod.metadata.namespace == cluster.namespace
+    (base,) = [container for container in pod.spec.containers if container.name == "base"]
+    assert base.resources.requests["cpu"] == "30m"
+    assert base.resources.limits["memory"] == "80Mi"
 
 
 def test_a_gpu_that_no_node_has(scenarios):
