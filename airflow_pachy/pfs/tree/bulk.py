@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from airflow_pachy.errors import InvalidArgument
+from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.merge import LevelEdit, lift
 from airflow_pachy.pfs.tree.node import Node, bisect
 from airflow_pachy.pfs.tree.schema import LEAF, single
@@ -43,7 +43,7 @@ def find_rows(nodes: NodeStore, root: NodeRef | None, keys: Any) -> Iterator[pa.
         if place == end:
             continue
         leaf = nodes.load(child.ref)
-        found = leaf.table.take(pa.array(_places(leaf, keys[place:end]), pa.int64()))
+        found = functions.take(leaf.table, pa.array(_places(leaf, keys[place:end]), pa.int64()))
         if found.num_rows:
             yield found
         place = end
@@ -52,7 +52,7 @@ def find_rows(nodes: NodeStore, root: NodeRef | None, keys: Any) -> Iterator[pa.
 def _places(leaf: Node, keys: Any) -> Any:
     """Rows of the leaf that have one of the ascending keys."""
     if len(keys) > _FEW:
-        hits: Any = pc.is_in(leaf.keys, value_set=_plain(keys))
+        hits: Any = functions.is_in(leaf.keys, value_set=_plain(keys))
         return np.flatnonzero(hits.to_numpy(zero_copy_only=False))
     wanted = keys.to_pylist()
     return [place for key in wanted if leaf.has(place := leaf.bisect(key), key)]
@@ -75,7 +75,7 @@ def merge_tables(
     that are not in order.
     """
     for keys in (changes.removed, changes.added.column(0)):
-        if len(keys) > 1 and not pc.all(pc.less(keys[:-1], keys[1:])).as_py():
+        if len(keys) > 1 and not functions.call("all", functions.call("less", keys[:-1], keys[1:])).as_py():
             raise InvalidArgument("rows that are merged into a tree must be in the order of their keys, each key once")
     with nodes.writing() as writing:
         edit = _LeafMerge(writing, root, layout, check or _NoCheck())
@@ -138,16 +138,16 @@ def merge_rows(old: Node, removed: Any, added: pa.Table) -> tuple[pa.Table, Any]
     kept = old.table
     if len(drop):
         keep = np.ones(len(old), np.bool_)
-        keep[_places(old, drop if len(drop) > _FEW else drop.take(pc.sort_indices(drop)))] = False
+        keep[_places(old, drop if len(drop) > _FEW else functions.take(drop, functions.sort_indices(drop)))] = False
         if not keep.all():
-            kept = old.table.filter(pa.array(keep))
+            kept = functions.filtered(old.table, pa.array(keep))
     flags = np.zeros(kept.num_rows + added.num_rows, np.bool_)
     if not added.num_rows:
         return kept, flags
     flags[kept.num_rows :] = True
     joined = pa.concat_tables([kept, added.cast(LEAF)]).combine_chunks()
-    order = pc.sort_indices(single(joined.column(0)))
-    return joined.take(order).combine_chunks(), flags[order.to_numpy()]
+    order = functions.sort_indices(single(joined.column(0)))
+    return functions.take(joined, order).combine_chunks(), flags[order.to_numpy()]
 
 
 def _plain(column: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.ranges import Slice
 from airflow_pachy.pfs.tree.rows import entries_of
 from airflow_pachy.pfs.tree.schema import LEAF
@@ -164,15 +164,14 @@ def _compare(new: Slice | None, old: Slice | None) -> tuple[pa.Table, pa.Table]:
     if came["path"].equals(went["path"]):  # files were changed, none came or went: the usual case by far
         places, twins = pa.array(np.arange(went.num_rows)), went
     else:
-        places = pc.index_in(came["path"], value_set=went["path"].combine_chunks())
-        twins = went.select(_IDENTITY).take(places)
+        places = functions.index_in(came["path"], value_set=went["path"].combine_chunks())
+        twins = functions.take(went.select(_IDENTITY), places)
     same = np.ones(came.num_rows, np.bool_)
     for name in _IDENTITY:
-        fill: Any = pc.fill_null
-        same &= fill(pc.equal(came[name], twins[name]), False).to_numpy()
+        same &= functions.fill_null(functions.call("equal", came[name], twins[name]), False).to_numpy()
     kept = np.ones(went.num_rows, np.bool_)
     kept[places.to_numpy()[same].astype(np.int64)] = False
-    return came.filter(pa.array(~same)), went.filter(pa.array(kept))
+    return functions.filtered(came, pa.array(~same)), functions.filtered(went, pa.array(kept))
 
 
 def _rows(rows: Slice | None) -> pa.Table:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.conflicts import with_ancestors
 from airflow_pachy.pfs.tree.found import Directory, File
 from airflow_pachy.pfs.tree.node import bisect
@@ -101,7 +101,7 @@ class _Search:
     def in_slice(self, part: Slice) -> Iterator[pa.Table | Directory]:
         """Matches among the rows and the directories above them."""
         rows = pa.array(_matching_rows(part, self.glob), pa.int64())
-        table = part.leaf.table.take(rows)
+        table = functions.take(part.leaf.table, rows)
         keys = single(table.column(0))
         place = 0
         above = {path.rpartition("/")[0] for path in part.leaf.keys[part.start : part.end].to_pylist()}
@@ -143,8 +143,7 @@ def _ancestor(path: str, depth: int) -> str:
 def _matching_rows(part: Slice, glob: Glob) -> Any:
     keys = part.leaf.keys[part.start : part.end]
     if glob.linear_regex is not None:
-        nonzero: Any = pc.indices_nonzero
-        hits = pc.match_substring_regex(keys, glob.linear_regex)
-        return part.start + nonzero(hits).to_numpy().astype(np.int64)
+        hits = functions.match_substring_regex(keys, glob.linear_regex)
+        return part.start + functions.call("indices_nonzero", hits).to_numpy().astype(np.int64)
     fullmatch = glob.regex.fullmatch
     return [part.start + row for row, key in enumerate(keys.to_pylist()) if fullmatch(key)]

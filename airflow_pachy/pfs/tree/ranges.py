@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
+from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.node import PAST_EVERY_KEY, Child, Node
 from airflow_pachy.pfs.tree.rows import entries_of
 
@@ -38,7 +37,7 @@ class Slice:
 
     def size_bytes(self) -> int:
         """Total size of their files."""
-        return int(pc.sum(self.leaf.table["size"][self.start : self.end]).as_py() or 0)
+        return int(functions.call("sum", self.leaf.table["size"][self.start : self.end]).as_py() or 0)
 
     def entries(self, *, reverse: bool = False) -> Iterator[Entry]:
         """Their entries, decoded a few at a time at first: most callers of a page want no more."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.entries import Content, Entry, Segment
 from airflow_pachy.pfs.tree.schema import HASH, INNER, LEAF, SEGMENT
 
@@ -65,13 +65,13 @@ class Singles(NamedTuple):
 
 def single_segments(table: pa.Table) -> tuple[Singles, pa.Table]:
     """The files of one segment among rows of a leaf, and the other rows."""
-    counts: Any = pc.list_value_length(table["segments"])
+    counts: Any = functions.call("list_value_length", table["segments"])
     single: Any = counts.to_numpy(zero_copy_only=False) == 1
     others = table[:0]
     if not single.all():
-        table, others = table.filter(pa.array(single)), table.filter(pa.array(~single))
-    flat: Any = pc.list_flatten(table["segments"])
-    found = [table["path"], table["hash"], *(pc.struct_field(flat, place) for place in range(3))]
+        table, others = functions.filtered(table, pa.array(single)), functions.filtered(table, pa.array(~single))
+    flat: Any = functions.call("list_flatten", table["segments"])
+    found = [table["path"], table["hash"], *(functions.struct_field(flat, place) for place in range(3))]
     found += [table["executable"], table["mtime_us"]]
     return Singles(*(column.to_pylist() for column in found)), others
 
@@ -89,9 +89,9 @@ def _segment_array(segments: Sequence[Segment]) -> pa.Array[Any]:
 
 
 def _segment_tuples(column: pa.ChunkedArray[Any]) -> list[tuple[Segment, ...]]:
-    counts = pc.list_value_length(column).to_pylist()
-    flat: Any = pc.list_flatten(column)
-    parts = [pc.struct_field(flat, index).to_pylist() for index in range(4)]
+    counts = functions.call("list_value_length", column).to_pylist()
+    flat: Any = functions.call("list_flatten", column)
+    parts = [functions.struct_field(flat, index).to_pylist() for index in range(4)]
     found = iter([Segment(*values) for values in zip(*parts, strict=True)])
     # One segment a file is the rule, and this loop the hottest of a listing.
     return [(next(found),) if count == 1 else tuple(next(found) for _ in range(count)) for count in counts]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.node import Node
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def merge_rows(
         return _insert(kept, added, flags), flags
     flags[len(kept) :] = True
     joined = pa.concat_tables([kept.table, added])
-    order = pc.sort_indices(joined.column(0))
-    return joined.take(order).combine_chunks(), flags[order.to_numpy()]
+    order = functions.sort_indices(joined.column(0))
+    return functions.take(joined, order).combine_chunks(), flags[order.to_numpy()]
 
 
 def _insert(kept: Node, added: pa.Table, flags: Flags) -> pa.Table:
@@ -63,8 +63,8 @@ def _keep(old: Node, removed: set[str], ranges: list[tuple[str, str]]) -> Node:
             if old.has(place, key):
                 keep[place] = False
     elif removed:
-        gone: Any = pc.is_in(old.keys, value_set=pa.array(removed, pa.string()))
+        gone: Any = functions.is_in(old.keys, value_set=pa.array(removed, pa.string()))
         keep &= ~gone.to_numpy(zero_copy_only=False)
     for start, end in ranges:
         keep[old.bisect(start) : old.bisect(end)] = False
-    return old if keep.all() else Node(old.table.filter(pa.array(keep)), old.level)
+    return old if keep.all() else Node(functions.filtered(old.table, pa.array(keep)), old.level)

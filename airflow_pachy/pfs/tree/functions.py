@@ -1,0 +1,63 @@
+"""Arrow's functions that trees are made with, without `pyarrow.compute`.
+
+That module makes a Python function with signature and documentation of each of Arrow's three hundred when it is
+imported, which takes as long as reading a small commit; the methods `take` and `filter` of tables import it too.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import pyarrow as pa
+
+arrow: Any
+try:
+    arrow = import_module("pyarrow._compute")
+except ImportError:  # an Arrow that has moved it: the public module has the same names
+    arrow = import_module("pyarrow.compute")
+
+
+def call(name: str, *arguments: Any) -> Any:
+    """A function without options by its name."""
+    return arrow.call_function(name, list(arguments))
+
+
+def take(values: Any, places: Any) -> Any:
+    """The rows of an array or table at these places."""
+    return arrow.call_function("take", [values, places], arrow.TakeOptions())
+
+
+def filtered(values: Any, mask: Any) -> Any:
+    """The rows of an array or table whose mask is true."""
+    return arrow.call_function("filter", [values, mask], arrow.FilterOptions())
+
+
+def sort_indices(values: Any) -> Any:
+    """The places of values in ascending order."""
+    return arrow.call_function("sort_indices", [values], arrow.SortOptions(()))
+
+
+def is_in(values: Any, *, value_set: Any) -> Any:
+    """Which values are in a set."""
+    return arrow.call_function("is_in", [values], arrow.SetLookupOptions(value_set))
+
+
+def index_in(values: Any, *, value_set: Any) -> Any:
+    """The place of each value in a set; null for those that are not in it."""
+    return arrow.call_function("index_in", [values], arrow.SetLookupOptions(value_set))
+
+
+def struct_field(values: Any, place: int) -> Any:
+    """A field of structs."""
+    return arrow.call_function("struct_field", [values], arrow.StructFieldOptions([place]))
+
+
+def fill_null(values: Any, value: Any) -> Any:
+    """The values with another one where they are null."""
+    return arrow.call_function("coalesce", [values, pa.scalar(value, values.type)])
+
+
+def match_substring_regex(values: Any, pattern: str) -> Any:
+    """Which texts match a regular expression."""
+    return arrow.call_function("match_substring_regex", [values], arrow.MatchSubstringOptions(pattern))
