@@ -37,7 +37,7 @@ def pfs_asset(branch: str, conn_id: str = DEFAULT_CONNECTION) -> Asset:
     address = parse_branch(branch)
     trigger = PfsCommitTrigger(repo=address.repo, branch=address.ref, pfs_conn_id=conn_id)
     return Asset(
-        uri=_uri(address.repo, address.ref, conn_id),
+        uri=branch_uri(address.repo, address.ref, conn_id),
         group="pfs",
         watchers=[AssetWatcher(name="pfs_commits", trigger=trigger)],
     )
@@ -49,7 +49,7 @@ def create_asset(
     """An asset for lineage, without a watcher; Airflow's asset factory of the scheme `pfs`."""
     from airflow.sdk import Asset
 
-    return Asset(uri=_uri(repo, branch, conn_id), group="pfs", extra=extra)
+    return Asset(uri=branch_uri(repo, branch, conn_id), group="pfs", extra=extra)
 
 
 def git_asset(url: str, branch: str) -> Asset:
@@ -81,7 +81,8 @@ def normalize_uri(uri: SplitResult) -> SplitResult:
     return uri._replace(netloc=netloc, path="/" + "/".join(segments))
 
 
-def _uri(repo: str, branch: str, conn_id: str) -> str:
+def branch_uri(repo: str, branch: str, conn_id: str = DEFAULT_CONNECTION) -> str:
+    """The URI of a branch's asset."""
     # Only another connection than the default is part of the identity: it is another data store.
     owner = "" if conn_id == DEFAULT_CONNECTION else f"{conn_id}@"
     return f"pfs://{owner}{repo}/{branch}"

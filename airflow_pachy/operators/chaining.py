@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from airflow.sdk import Context
@@ -35,6 +35,19 @@ def reads_in_order(context: Context) -> bool:
     run = context["dag_run"]
     conf = run.conf or {}
     return str(getattr(run.run_type, "value", run.run_type)) == "asset_triggered" or bool(conf.get(CONF_KEY))
+
+
+def is_woken_by(context: Context, assets: Collection[str]) -> bool:
+    """Whether nothing but events of these assets, by URI, or a run that saw more commits, has started the run.
+
+    Then it has nothing to do when all their commits are read: events are wake-ups, and there may be two of one commit,
+    such as that of a task's outlet besides that of the branch.
+    """
+    run = context["dag_run"]
+    if (run.conf or {}).get(CONF_KEY):
+        return True
+    consumed = {event.asset.uri for event in getattr(run, "consumed_asset_events", None) or ()}
+    return bool(consumed) and consumed <= set(assets)
 
 
 def is_by_hand(context: Context) -> bool:

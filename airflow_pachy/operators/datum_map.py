@@ -76,7 +76,8 @@ class DatumMapOperator(TaskGroup):
         started take each commit in its turn, and scheduled and manual runs take the newest.
     :param from_start: the first job of the pipeline begins at the first commit of its inputs, not at the newest.
     :param new_only: skip the stage when no input has a commit that it has not read, also in runs that read the newest;
-        else it runs on the last ones. A run that a person starts, or clears, is not skipped.
+        else it runs on the last ones. A run that a person starts, or clears, is not skipped. By default so for runs
+        that only commits to its inputs have started: of one commit there may be two events.
     :param egress: copy each published commit there, as a fourth step; see `PfsEgressOperator`.
     :param egress_conn_id: connection with the credentials of that place.
     :param pipeline: name under which processed datums are remembered; default: the output repo.
@@ -119,7 +120,7 @@ class DatumMapOperator(TaskGroup):
         pipeline: str | None = None,
         latest: bool | None = None,
         from_start: bool = False,
-        new_only: bool = False,
+        new_only: bool | None = None,
         egress: Mapping[str, Any] | str | None = None,
         egress_conn_id: str | None = None,
         salt: str | None = None,

@@ -22,6 +22,7 @@ from airflow_pachy.operators.chaining import (
     code_of_dag,
     commits_by_hand,
     is_by_hand,
+    is_woken_by,
     reads_in_order,
     reprocess_by_hand,
     start_next_run,
@@ -65,7 +66,7 @@ class PlanOperator(BaseOperator):
         pipeline: str | None = None,
         latest: bool | None = None,
         from_start: bool = False,
-        new_only: bool = False,
+        new_only: bool | None = None,
         pfs_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -133,6 +134,7 @@ class PlanOperator(BaseOperator):
         # Who starts a run, or asks for all datums, wants it although no commit is new: the code may be. A date that is
         # backfilled is not for what was read last.
         wanted = reprocess or (latest and is_by_hand(context))
+        new_only = self._is_woken(spec, context) if self.new_only is None else self.new_only
         return JobRequest(
             spec=spec,
             dag_id=ti.dag_id,
@@ -143,12 +145,19 @@ class PlanOperator(BaseOperator):
             max_sets=conf.getint("core", "max_map_length", fallback=1024),
             latest=latest,
             from_start=self.from_start,
-            new_only=(self.new_only or backfilled is not None) and not wanted,
+            new_only=(new_only or backfilled is not None) and not wanted,
             commits=commits_by_hand(context),
             # Inputs that the clock feeds have a turn for each tick, whenever that is.
             as_of=backfilled if self.latest is None else None,
             code=code_of_dag(context),
             task=try_of(context),
+        )
+
+    def _is_woken(self, spec: PipelineSpec, context: Context) -> bool:
+        from airflow_pachy.assets import branch_uri
+
+        return is_woken_by(
+            context, {branch_uri(leaf.repo, leaf.branch, self.pfs_conn_id) for leaf in spec.input.leaves()}
         )
 
     def _wait_for(self, jobs: Sequence[Any]) -> NoReturn:

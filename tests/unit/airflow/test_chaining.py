@@ -10,6 +10,7 @@ from airflow_pachy.operators.chaining import (
     backfilled_moment,
     commits_by_hand,
     is_by_hand,
+    is_woken_by,
     reads_in_order,
     reprocess_by_hand,
     try_of,
@@ -62,3 +63,18 @@ def test_the_try_of_a_task_is_told_with_the_clears_of_its_run():
     assert try_of(of_run) == PlanTry(2, "00000000-0000-0000-0000-000000000007", 3)
     del of_run["dag_run"].clear_number
     assert try_of(of_run).cleared == 0
+
+
+def consumed(*uris, **fields):
+    events = [SimpleNamespace(asset=SimpleNamespace(uri=uri)) for uri in uris]
+    return context("asset_triggered", consumed_asset_events=events, **fields)
+
+
+def test_only_events_of_its_own_branches_wake_a_stage():
+    own = {"pfs://images/master", "pfs://labels/master"}
+    assert is_woken_by(consumed("pfs://images/master", "pfs://images/master"), own)
+    assert is_woken_by(context(conf={"pachy": {"after": "job"}}), own)
+    assert not is_woken_by(consumed("pfs://images/master", "pfs://other/master"), own)
+    assert not is_woken_by(consumed("pfs://images/master", "s3://bucket/key"), own)
+    assert not is_woken_by(context("scheduled"), own)
+    assert not is_woken_by(context("manual"), own)

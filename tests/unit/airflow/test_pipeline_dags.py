@@ -228,7 +228,7 @@ def test_a_folder_as_one_dag_runs_its_stages_in_the_order_of_their_data(tmp_path
     dag = pipelines_dag(tmp_path, dag_id="all")
     assert dag.timetable.asset_condition.uri == "pfs://images/master"
     assert dag.get_task("montage.plan").upstream_task_ids == {"edges.assemble"}
-    assert dag.get_task("montage.plan").new_only is False
+    assert not dag.get_task("montage.plan").new_only
 
 
 def test_pipelines_in_a_circle_and_an_empty_list_are_refused():

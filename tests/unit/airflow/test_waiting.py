@@ -127,7 +127,7 @@ class TaskInstance:
         self.xcoms[key] = value
 
 
-def plan(run_id, runs, conf=None, **options):
+def plan(run_id, runs, conf=None, events=(), **options):
     with DAG("d", schedule=None):
         operator = PlanOperator(
             task_id="plan",
@@ -139,7 +139,8 @@ def plan(run_id, runs, conf=None, **options):
             **options,
         )
     ti = TaskInstance(run_id, runs)
-    keys = operator._plan({"ti": ti, "dag_run": SimpleNamespace(run_type="manual", conf=conf)})
+    run = SimpleNamespace(run_type="asset_triggered" if events else "manual", conf=conf, consumed_asset_events=events)
+    keys = operator._plan({"ti": ti, "dag_run": run})
     return keys, ti.xcoms["job"]["id"]
 
 
@@ -163,6 +164,22 @@ def test_who_asks_for_all_datums_by_hand_gets_them_though_nothing_is_new(pfs):
         plan("second", runs, **options)
     keys, third = plan("third", runs, {"reprocess": True}, **options)
     assert (len(keys), inspect_job(pfs, third).datums_skipped) == (1, 0)
+
+
+def test_the_second_event_of_a_commit_does_nothing(pfs):
+    def woken(run_id, *uris):
+        events = [SimpleNamespace(asset=SimpleNamespace(uri=uri)) for uri in uris]
+        keys, job = plan(run_id, {run_id: "running"}, events=events)
+        for key in keys:
+            InProcessRunner(pfs, lambda inputs: {}).run_set(key)
+        return assemble_job(pfs, job)
+
+    pfs.put_file("images@master:/a", b"a")
+    woken("by the trigger", "pfs://images/master")
+    with pytest.raises(AirflowSkipException, match="no input has a commit that this pipeline has not read"):
+        woken("by the outlet", "pfs://images/master")
+    assert len(list(pfs.list_commits("out@master"))) == 1
+    assert woken("by something else, too", "pfs://images/master", "s3://bucket/labels").datums_skipped == 1
 
 
 def test_a_job_does_not_wait_for_itself(pfs):
