@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from airflow_pachy.hooks.settings import PachySettings
     from airflow_pachy.pfs import Pfs
 
-_THREADS = "OPENBLAS_NUM_THREADS"
+# numpy would start threads for matrices: no command multiplies any, and all would wait. Arrow's own allocator takes
+# huge pages for each thread, and filling them with zeros takes as long as decoding what a command reads.
+_FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Session:
     @cached_property
     def pfs(self) -> Pfs:
         """The client; closed when the command ends."""
-        with _one_thread_for_algebra():
+        with _frugal_imports():
             from airflow_pachy.pfs import Pfs
 
         places = self.places
@@ -133,19 +135,18 @@ def read_source_options(conn_id: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _one_thread_for_algebra() -> Iterator[None]:
-    """Import numpy without the threads that it starts for matrices: no command multiplies any, and all would wait.
+def _frugal_imports() -> Iterator[None]:
+    """Import numpy and Arrow for a process that ends soon, unless the user has said how.
 
-    What a command starts in turn may want them, so the environment is as it was afterwards.
+    What a command starts in turn may want more, so the environment is as it was afterwards.
     """
-    if _THREADS in os.environ:
-        yield
-        return
-    os.environ[_THREADS] = "1"
+    ours = _FRUGAL.keys() - os.environ.keys()
+    os.environ.update({name: _FRUGAL[name] for name in ours})
     try:
         yield
     finally:
-        del os.environ[_THREADS]
+        for name in ours:
+            del os.environ[name]
 
 
 def read_connection(conn_id: str) -> PachySettings:

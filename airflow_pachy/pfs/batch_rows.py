@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from airflow_pachy.pfs.content import hash_bytes
 from airflow_pachy.pfs.content.chunking import MIN_BYTES
@@ -17,6 +16,7 @@ from airflow_pachy.pfs.paths import join_path
 from airflow_pachy.pfs.scanning import KNOWN, LARGE, READ
 from airflow_pachy.pfs.tree.bulk import concat_rows
 from airflow_pachy.pfs.tree.entries import Content, Entry
+from airflow_pachy.pfs.tree.functions import call, fill_null, index_in, sort_indices, take
 from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
 from airflow_pachy.pfs.tree.schema import HASH, LEAF, SEGMENT, single
 
@@ -55,8 +55,8 @@ class BatchRows:
         # Row of each file in there; -1 for one that the tree has not.
         self._places: Any = np.arange(len(batch))
         if self._there.num_rows != len(batch):
-            found: Any = pc.index_in(keys, value_set=single(self._there["path"]))
-            self._places = found.fill_null(-1).to_numpy().astype(np.int64)
+            found = index_in(keys, value_set=single(self._there["path"]))
+            self._places = fill_null(found, -1).to_numpy().astype(np.int64)
 
     def table(self) -> pa.Table | None:
         """Rows of the files that differ, in the order of their paths. Completes the hashes of the batch."""
@@ -71,7 +71,8 @@ class BatchRows:
         if len(tables) < 2:
             return tables[0] if tables else None
         joined = concat_rows(tables).combine_chunks()
-        return joined.take(pc.sort_indices(single(joined["path"])))
+        ordered: pa.Table = take(joined, sort_indices(single(joined["path"])))
+        return ordered
 
     def _same_content(self) -> Any:
         """For each file whether the tree has a file with this hash there."""
@@ -89,14 +90,14 @@ class BatchRows:
         same = self._places >= 0
         places = self._places[same]
         executable, mtimes = (self._there[name].to_numpy()[places] for name in ("executable", "mtime_us"))
-        user_put: Any = pc.is_null(self._there["datum"])
+        user_put = np.logical_not(call("is_valid", self._there["datum"]).to_numpy())
         kept = (executable == self._executable[same]) & (mtimes == self._mtimes_us[same])
-        same[same] = kept & user_put.to_numpy()[places]
+        same[same] = kept & user_put[places]
         return same
 
     def _touched(self, files: Any) -> pa.Table:
         """Rows of files whose content is there already, with their new times and rights."""
-        rows = self._there.take(pa.array(self._places[files]))
+        rows = take(self._there, pa.array(self._places[files]))
         changed = {
             "executable": pa.array(self._executable[files]),
             "datum": pa.nulls(len(files), pa.string()),
