@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from kubernetes.client import models as k8s
 
+from airflow_pachy.pipelines import assemble_job
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -106,6 +108,22 @@ def stories(scenarios, stage, connect, make_proxy, s3_pod_endpoint, python_image
     tell("many files", repo="one", task={"container_resources": roomy()}, **written)
     small = {"helper_resources": {"limits": {"memory": HELPER_MEMORY}}}
     tell("large file", LARGE, repo="one", task={"pod": small, "container_resources": roomy()})
+    scenarios.start("incremental", lambda: grow(stage))
+
+
+def grow(stage: Any) -> list[Any]:
+    """Two jobs of an incremental pipeline, the second one on a file more; how their tasks ended."""
+    stage.repo("growing", {"/day/a": b"1\n"})
+    spec = {"pipeline": {"name": "grown"}, "repo": "growing", "incremental": True}
+    ends = []
+    for more in (None, {"/day/b": b"2\n"}):
+        for path, content in (more or {}).items():
+            stage.pfs.put_file(f"growing@master:{path}", content)
+        job = stage.job("ls /pfs/growing/day >>/pfs/out/seen; cat /pfs/growing/day/* >>/pfs/out/all", **spec)
+        ends.append(job.run())
+        if ends[-1].error is None:
+            assemble_job(stage.pfs, job.plan.job_id)
+    return ends
 
 
 def roomy() -> dict[str, Any]:
@@ -170,6 +188,13 @@ def test_links_to_inputs_move_no_bytes(scenarios, stage):
     for result in job.results():
         for entry in result.outputs:
             assert entry.content == source[entry.path.rpartition("/")[2]]
+
+
+def test_an_incremental_datum_sees_what_is_new_and_its_last_output(scenarios, stage):
+    ends = scenarios.end_of("incremental")
+    assert [one.error for one in ends] == [None, None], ends[-1].text
+    written = {name: stage.pfs.get_file(f"grown@master:/{name}") for name in ("seen", "all")}
+    assert written == {"seen": b"a\nb\n", "all": b"1\n2\n"}
 
 
 def test_no_output_is_a_success(scenarios):
