@@ -10,7 +10,7 @@ from airflow_pachy.lazy import LazyModule
 from airflow_pachy.metadata.deferred import open_metadata
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.client.guard import guard
-from airflow_pachy.pfs.content import ContentReader, ContentWriter
+from airflow_pachy.pfs.content import ContentReader
 from airflow_pachy.pfs.files import Files
 from airflow_pachy.pfs.format import ensure_format
 from airflow_pachy.pfs.handle import Commit
@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from airflow_pachy.metadata.glance import CommitGlance
     from airflow_pachy.pfs import lookups, open_commits, puts, record_mirrors, stored_chunks
     from airflow_pachy.pfs.client import Pfs
+    from airflow_pachy.pfs.content import ContentWriter
+    from airflow_pachy.pfs.content import writer as content_writer
     from airflow_pachy.pfs.objects.store import ObjectStore
     from airflow_pachy.pfs.open_commits import OpenCommits
     from airflow_pachy.pfs.puts import Puts
     from airflow_pachy.pfs.tree import Tree
 else:
-    # These need SQLAlchemy, and a client that only reads may do without: see `airflow_pachy.metadata.glance`.
+    # Most need SQLAlchemy, and a client that only reads may do without: see `airflow_pachy.metadata.glance`.
+    content_writer = LazyModule("airflow_pachy.pfs.content.writer")
     lookups = LazyModule("airflow_pachy.pfs.lookups")
     open_commits = LazyModule("airflow_pachy.pfs.open_commits")
     puts = LazyModule("airflow_pachy.pfs.puts")
@@ -142,7 +145,7 @@ class Client:
 
     def new_content_writer(self) -> ContentWriter:
         """A writer of contents; close it, or use it in a `with` block."""
-        return ContentWriter(self._root.store, shared=stored_chunks.StoredChunks(self._root.metadata))
+        return content_writer.ContentWriter(self._root.store, shared=stored_chunks.StoredChunks(self._root.metadata))
 
     def tree(self, commit: CommitLike) -> Tree:
         """The files of a commit; of an open one, as they are at this moment."""

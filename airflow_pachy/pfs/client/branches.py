@@ -8,18 +8,19 @@ from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.address import parse_branch
 from airflow_pachy.pfs.client.base import Client
 from airflow_pachy.pfs.targets import as_commit
-from airflow_pachy.pfs.triggers import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from airflow_pachy.pfs import branches, firing
+    from airflow_pachy.pfs import branches, firing, triggers
     from airflow_pachy.pfs.infos import BranchInfo
     from airflow_pachy.pfs.targets import CommitLike
+    from airflow_pachy.pfs.triggers import Trigger
 else:
     branches = LazyModule("airflow_pachy.pfs.branches")
     firing = LazyModule("airflow_pachy.pfs.firing")
+    triggers = LazyModule("airflow_pachy.pfs.triggers")
 
 
 class BranchVerbs(Client):
@@ -42,7 +43,7 @@ class BranchVerbs(Client):
             parse_branch(branch),
             head=None if head is None else as_commit(self._root, head),
             provenance=None if provenance is None else [parse_branch(one) for one in provenance],
-            trigger=None if trigger is None else Trigger.of(trigger) if trigger else False,
+            trigger=None if trigger is None else triggers.Trigger.of(trigger) if trigger else False,
         )
 
     def inspect_branch(self, branch: str) -> BranchInfo:

@@ -1,18 +1,24 @@
 """A botocore session that makes an S3 client quickly.
 
 What takes long is reading tables that are not needed: the regions of all of AWS's services (a megabyte of JSON), of
-no use where the endpoint is given, and the directories of all services, to find out that S3 is one of them. boto3
-adds its upload manager, which we do not use. Credentials, profiles and settings are found as boto3 finds them.
+no use where the endpoint is given, and the directories of all services, to find out that S3 is one of them; and
+registering what is to be done for some of a hundred other services, or to write their documentation. boto3 adds its
+upload manager, which we do not use. Credentials, profiles and settings are found as boto3 finds them.
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from botocore.handlers import BUILTIN_HANDLERS, REGISTER_FIRST
 from botocore.loaders import Loader
 from botocore.session import Session
+
+# S3, and the services that credentials come from.
+_SERVICES = frozenset({"s3", "sts", "sso", "sso-oidc", "signin"})
 
 # The same for S3 as what botocore's `endpoints` says of a region of AWS; the name of the host is given.
 _ANY_REGION: dict[str, Any] = {
@@ -48,11 +54,27 @@ def lean_session(*, endpoint_is_given: bool) -> Session:
 
     `endpoint_is_given` promises that its clients get an `endpoint_url`.
     """
-    session = Session()
+    session = Session(include_builtin_handlers=False)
+    _register_handlers(session)
     extra: str | None = session.get_config_variable("data_path")
     paths = [str(Path(path).expanduser()) for path in extra.split(":")] if extra else None
     session.register_component("data_loader", _LeanLoader(paths, without_regions=endpoint_is_given))
     return session
+
+
+def _register_handlers(session: Session) -> None:
+    """Have botocore's own handlers called that any service may need, or one that we may talk to."""
+    emitter = session.get_component("event_emitter")
+    for event, handler, *when in BUILTIN_HANDLERS:
+        names = event.split(".")
+        if names[0] == "docs" or (len(names) > 1 and names[1] not in _SERVICES):
+            continue
+        if not when:
+            emitter.register(event, handler)
+        elif when[0] is REGISTER_FIRST:
+            emitter.register_first(event, handler)
+        else:
+            emitter.register_last(event, handler)
 
 
 class _LeanLoader(Loader):
@@ -61,14 +83,17 @@ class _LeanLoader(Loader):
     def __init__(self, extra_search_paths: list[str] | None, *, without_regions: bool) -> None:
         super().__init__(extra_search_paths=extra_search_paths)
         self._without_regions = without_regions
+        self._services: list[str] | None = None
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - the signature is botocore's
         """Names of all services, without opening the directory of each to see whether it has this type of data."""
-        names: set[str] = set()
-        for path in map(Path, self.search_paths):
-            with suppress(OSError):
-                names.update(entry.name for entry in path.iterdir())
-        return sorted(names)
+        if self._services is None:
+            names: set[str] = set()
+            for path in self.search_paths:
+                with suppress(OSError):
+                    names.update(os.listdir(path))  # noqa: PTH208 - a Path for each of four hundred takes long
+            self._services = sorted(names)
+        return self._services
 
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
         """As botocore does, but for the regions."""

@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from airflow_pachy.errors import PathNotFound
-from airflow_pachy.pfs.tree.bulk import NO_KEYS, RowChanges, concat_rows, find_rows, gathered, merge_tables
-from airflow_pachy.pfs.tree.conflicts import ConflictCheck
-from airflow_pachy.pfs.tree.diffing import TreeDiff, diff_tables, diff_trees
+from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.tree.found import Directory, File
 from airflow_pachy.pfs.tree.glob import compile_glob
-from airflow_pachy.pfs.tree.globbing import match_tables, matches_back, matches_of
 from airflow_pachy.pfs.tree.listing import children_of
-from airflow_pachy.pfs.tree.merge import apply_changes, iterate_levels
 from airflow_pachy.pfs.tree.node import PAST_EVERY_KEY
 from airflow_pachy.pfs.tree.nodes import NodeStore
 from airflow_pachy.pfs.tree.ranges import FIRST_PATH, Slice, prefix_end, totals, walk
@@ -27,9 +23,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_pachy.pfs.objects.store import ObjectStore
+    from airflow_pachy.pfs.tree import bulk, conflicts, diffing, globbing, merge
     from airflow_pachy.pfs.tree.cache import NodeCache
+    from airflow_pachy.pfs.tree.diffing import TreeDiff
     from airflow_pachy.pfs.tree.entries import Change, Entry
     from airflow_pachy.pfs.tree.refs import NodeRef
+else:
+    # Of these an operation needs one or none.
+    bulk = LazyModule("airflow_pachy.pfs.tree.bulk")
+    conflicts = LazyModule("airflow_pachy.pfs.tree.conflicts")
+    diffing = LazyModule("airflow_pachy.pfs.tree.diffing")
+    globbing = LazyModule("airflow_pachy.pfs.tree.globbing")
+    merge = LazyModule("airflow_pachy.pfs.tree.merge")
 
 _MERGED_ROWS = 250_000
 
@@ -124,16 +129,16 @@ class Tree:
                 yield found
         elif self.root is not None and reverse:
             before = None if after is None else f"{after}/" if self._is_directory(after) else after
-            yield from matches_back(self._nodes, self.root, glob, FIRST_PATH, before)
+            yield from globbing.matches_back(self._nodes, self.root, glob, FIRST_PATH, before)
         elif self.root is not None:
             start = FIRST_PATH if after is None else self._following(after)
-            yield from matches_of(self._nodes, self.root, glob, start)
+            yield from globbing.matches_of(self._nodes, self.root, glob, start)
 
     def glob_tables(self, pattern: str) -> Iterator[pa.Table | Directory]:
         """The same with files as rows of leaves (see `schema.LEAF`), as many at a time as lie together."""
         glob = compile_glob(pattern)
         if self.root is not None and not glob.is_root and not glob.is_literal:
-            yield from match_tables(self._nodes, self.root, glob, FIRST_PATH)
+            yield from globbing.match_tables(self._nodes, self.root, glob, FIRST_PATH)
             return
         for found in self.glob(pattern):
             yield found if isinstance(found, Directory) else leaf_table([found.entry])
@@ -163,7 +168,7 @@ class Tree:
 
     def diff(self, older: Tree, prefix: str = "") -> Iterator[TreeDiff]:
         """Files that differ from `older` in content or exec bit, in path order, of paths that start with `prefix`."""
-        return diff_trees(self._nodes, self.root, older.root, prefix or FIRST_PATH, prefix_end(prefix))
+        return diffing.diff_trees(self._nodes, self.root, older.root, prefix or FIRST_PATH, prefix_end(prefix))
 
     def apply(self, changes: Iterable[Change]) -> Tree:
         """A tree with the changes made, which must come in path order (`sorted_changes`); this one stays as it is.
@@ -171,8 +176,8 @@ class Tree:
         Costs what is changed: touched nodes are read and written anew, all others are shared. Raises `PathConflict`
         when a path would be both file and directory, `InvalidArgument` for changes that are out of order.
         """
-        check = ConflictCheck()
-        root = apply_changes(self._nodes, self.root, changes, self._layout, check)
+        check = conflicts.ConflictCheck()
+        root = merge.apply_changes(self._nodes, self.root, changes, self._layout, check)
         tree = Tree(self._nodes.store, root, self._nodes.cache, layout=self._layout)
         check.finish(tree)
         return tree
@@ -186,11 +191,11 @@ class Tree:
 
     def find(self, keys: Any) -> pa.Table:
         """The rows of those of `keys` (a string column, ascending) that are here; opens the leaves they lie in."""
-        return concat_rows(find_rows(self._nodes, self.root, keys))
+        return bulk.concat_rows(bulk.find_rows(self._nodes, self.root, keys))
 
     def diff_tables(self, older: Tree) -> Iterator[tuple[pa.Table, pa.Table]]:
         """`diff` as columns: rows that are not in `older`, and rows of `older` that are not here, range by range."""
-        return diff_tables(self._nodes, self.root, older.root, FIRST_PATH, PAST_EVERY_KEY)
+        return diffing.diff_tables(self._nodes, self.root, older.root, FIRST_PATH, PAST_EVERY_KEY)
 
     def merge(self, removed: Any, added: pa.Table, *, keys_are_paths: bool = True) -> Tree:
         """`apply` for columns: without the rows of `removed` (a string column, ascending), with those of `added`.
@@ -198,8 +203,8 @@ class Tree:
         `added` has the columns of `schema.LEAF`, ascending by path. Raises `InvalidArgument` for another order, and
         `PathConflict` unless `keys_are_paths` says that keys with slashes mean nothing.
         """
-        check = ConflictCheck() if keys_are_paths else None
-        root = merge_tables(self._nodes, self.root, RowChanges(removed, added), self._layout, check)
+        check = conflicts.ConflictCheck() if keys_are_paths else None
+        root = bulk.merge_tables(self._nodes, self.root, bulk.RowChanges(removed, added), self._layout, check)
         tree = Tree(self._nodes.store, root, self._nodes.cache, layout=self._layout)
         if check is not None:
             check.finish(tree)
@@ -211,13 +216,13 @@ class Tree:
         However many there are, no more than some hundred thousand are in memory. Raises as `merge` does.
         """
         tree = self
-        for table in gathered(tables, _MERGED_ROWS):
-            tree = tree.merge(NO_KEYS, table)
+        for table in bulk.gathered(tables, _MERGED_ROWS):
+            tree = tree.merge(bulk.NO_KEYS, table)
         return tree
 
     def nodes(self) -> Iterator[NodeRef]:
         """Every node of the tree, parents before children."""
-        return iter(()) if self.root is None else iterate_levels(self._nodes, self.root)
+        return iter(()) if self.root is None else merge.iterate_levels(self._nodes, self.root)
 
     def _attributes(self) -> tuple[int, int]:
         """Number and bytes of the rows that are attributes of directories, not files."""
