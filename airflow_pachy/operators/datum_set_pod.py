@@ -93,7 +93,10 @@ class DatumSetPodOperator(KubernetesPodOperator):
         """Process the set. What `execute` does, which Airflow reserves for the task it started; may defer."""
         self.try_number = context["ti"].try_number
         self.sidecar = self._wants_sidecar()
-        self._follow(context, self._find_running() or self._create(context))
+        pod = self._find_running()
+        if pod is None and self._is_too_late():
+            return
+        self._follow(context, pod or self._create(context))
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
         """Go on after the trigger has fired; its event has what `run` knew."""
@@ -136,6 +139,22 @@ class DatumSetPodOperator(KubernetesPodOperator):
             self.log.warning("Pod %s cannot be read: %s", self.pod.metadata.name, error.reason)
             return False
         return pod is not None and belongs_to_later_try(pod, self.try_number)
+
+    def _is_too_late(self) -> bool:
+        """Whether the job's time is up and the set is done all the same; raises when it is not done.
+
+        A pod would only say so. Stages with a job_timeout have an execution_timeout.
+        """
+        if self.execution_timeout is None:
+            return False
+        with short_errors(), self.pfs_hook.get_conn() as pfs:
+            plan = read_plan(pfs.store, self.plan_key)
+            late = plan.time_is_up(time.time())
+            if not late:
+                return False
+            report = read_report(pfs.store, plan, self.try_number)
+        conclude(self.log, report, late, final=True)
+        return True
 
     # Making pods
 
@@ -361,7 +380,14 @@ class DatumSetPodOperator(KubernetesPodOperator):
     def _conclude(self, name: str, verdict: Verdict) -> bool:
         report = self._report()
         reason = f"pod {name}: {verdict.message}"
-        replaceable = verdict.kind in (VerdictKind.INFRASTRUCTURE, VerdictKind.DATUMS_FAILED, VerdictKind.DONE)
+        late = report.plan.time_is_up(time.time())
+        if late and late not in reason:
+            reason = f"{late}; {reason}"
+        replaceable = not late and verdict.kind in (
+            VerdictKind.INFRASTRUCTURE,
+            VerdictKind.DATUMS_FAILED,
+            VerdictKind.DONE,
+        )
         if report.unfinished and replaceable and self.lost < self.budget:
             self.lost += 1
             pause = min(2 ** (self.lost - 1), LONGEST_PAUSE_SECONDS)
@@ -371,7 +397,7 @@ class DatumSetPodOperator(KubernetesPodOperator):
             self._patient_pulls = False
             time.sleep(pause)
             return False
-        conclude(self.log, report, reason, final=verdict.kind is VerdictKind.MISCONFIGURED)
+        conclude(self.log, report, reason, final=bool(late) or verdict.kind is VerdictKind.MISCONFIGURED)
         return True
 
     def _report(self) -> SetReport:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import Corrupt
@@ -128,6 +129,13 @@ class SetPlan:
     datums: tuple[DatumPlan, ...]
     deadline: float | None = None
     format: int = PLAN_FORMAT
+
+    def time_is_up(self, now: float) -> str:
+        """When the deadline was, in words, or "" while there is time; `now` is in seconds since the epoch."""
+        if self.deadline is None or now < self.deadline:
+            return ""
+        when = datetime.fromtimestamp(self.deadline, UTC).isoformat(" ", "seconds")
+        return f"the job's time (job_timeout) was up at {when}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
@@ -144,10 +143,9 @@ class _SetRun:
                 raise
 
     def _keep_deadline(self) -> None:
-        deadline = self._bench.plan.deadline
-        if deadline is not None and self._options.clock() >= deadline and not self._bench.stop.is_set():
-            when = datetime.fromtimestamp(deadline, UTC).isoformat(" ", "seconds")
-            self._break(SetAborted(f"the job's time (job_timeout) was up at {when}", ExitCode.OUT_OF_TIME))
+        late = self._bench.plan.time_is_up(self._options.clock())
+        if late and not self._bench.stop.is_set():
+            self._break(SetAborted(late, ExitCode.OUT_OF_TIME))
 
     def _units(self, todo: list[DatumPlan], earlier: Earlier) -> Iterator[list[DatumPlan]]:
         """What is processed at once. A datum that may have taken its pod down before has no company."""
