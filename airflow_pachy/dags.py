@@ -38,6 +38,7 @@ def load_pipelines(
     defaults: Iterable[Mapping[str, Any]] = (),
     branch: str | None = None,
     check_repos: bool = False,
+    on_error: str = "raise",
     **arguments: Any,
 ) -> dict[str, DAG]:
     """The DAG of every pipeline in the spec files of a folder (or of one file), by name.
@@ -47,15 +48,33 @@ def load_pipelines(
     what specs do not say, `arguments` those of `pipeline_dag`. With `branch` the folder is an environment of its own:
     the pipelines write that branch of their repos, and read it where they read each other. `check_repos` looks for the
     repos that are read, at the price of a query at every parse. Raises `FileNotFoundError`, and `InvalidSpec` with
-    everything that is wrong in the folder, by file and line: Airflow shows it as an import error.
+    everything that is wrong in the folder, by file and line: Airflow shows it as an import error, and stops all DAGs of
+    the file. With `on_error="dag"` the other pipelines go on, and the problems are a DAG `<folder>_problems` that fails
+    every hour until there are none.
     """
+    if on_error not in ("raise", "dag"):
+        raise InvalidSpec(f"load_pipelines: on_error is {on_error!r}; use 'raise' or 'dag'")
     conn_id = str(arguments.get("pfs_conn_id", DEFAULT_CONNECTION))
     if folder is None:
         return _Dags(_created(conn_id), arguments)
-    placed = _read_folder(folder, branch, template_arguments, defaults)
+    from airflow_pachy.pipelines.folders import read_folder, read_what_is_right
+
+    problems: list[str] = []
+    if on_error == "raise":
+        placed = read_folder(folder, template_arguments, defaults)
+    else:
+        placed, problems = read_what_is_right(folder, template_arguments, defaults)
+    placed = _on_branch(placed, branch)
     if check_repos:
-        _check_repos(placed, conn_id)
-    return _Dags((one.spec for one in placed), arguments)
+        unknown = _unknown_repos(placed, conn_id)
+        if unknown and on_error == "raise":
+            raise InvalidSpec("\n".join(unknown))
+        problems += unknown
+    dags = _Dags((one.spec for one in placed), arguments)
+    if problems:
+        name = f"{Path(folder).resolve().stem}_problems"
+        dags[name] = _problems_dag(name, problems, arguments.get("default_args"))
+    return dags
 
 
 class _Dags(dict[str, "DAG"]):
@@ -76,21 +95,46 @@ class _Dags(dict[str, "DAG"]):
         return dag
 
 
-def _read_folder(folder: str | Path, branch: str | None, *how: Any) -> list[PlacedPipeline]:
-    from airflow_pachy.pipelines.folders import on_branch, read_folder
+def _on_branch(placed: list[PlacedPipeline], branch: str | None) -> list[PlacedPipeline]:
+    from airflow_pachy.pipelines.folders import on_branch
 
-    placed = read_folder(folder, *how)
     return placed if branch in (None, DEFAULT_BRANCH) else on_branch(placed, str(branch))
 
 
-def _check_repos(placed: list[PlacedPipeline], pfs_conn_id: str) -> None:
+def _unknown_repos(placed: list[PlacedPipeline], pfs_conn_id: str) -> list[str]:
     from airflow_pachy.hooks.pfs import PfsHook
     from airflow_pachy.pipelines.folders import unknown_repos
 
     with PfsHook(pfs_conn_id).get_conn() as pfs:
         known = {info.name for info in pfs.list_repos()}
-    if problems := unknown_repos(placed, known):
-        raise InvalidSpec("\n".join(problems))
+    return unknown_repos(placed, known)
+
+
+def _problems_dag(dag_id: str, problems: list[str], default_args: Any) -> DAG:
+    """A DAG that fails, and is seen to, for as long as there are problems."""
+    from airflow.sdk import DAG, task
+
+    from airflow_pachy.hooks.airflow_errors import AirflowFailException
+
+    text = "\n".join(problems)
+    with DAG(
+        dag_id,
+        schedule="@hourly",
+        start_date=datetime(2024, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=1,
+        tags=["pachy", "problem"],
+        default_args=default_args or {},
+        description="Pipeline specs that cannot be read",
+        doc_md="These pipelines have no DAG:\n\n" + "\n".join(f"    {line}" for line in text.splitlines()),
+    ) as dag:
+
+        @task
+        def problems_of_specs() -> None:
+            raise AirflowFailException(text)
+
+        problems_of_specs()
+    return dag
 
 
 def _created(pfs_conn_id: str) -> list[PipelineSpec]:
@@ -148,7 +192,10 @@ def pipelines_dag(
     """
     defaults = tuple(defaults)
     if isinstance(pipelines, str | Path):
-        specs = [one.spec for one in _read_folder(pipelines, branch, template_arguments, defaults)]
+        from airflow_pachy.pipelines.folders import read_folder
+
+        placed = _on_branch(read_folder(pipelines, template_arguments, defaults), branch)
+        specs = [one.spec for one in placed]
     elif branch is not None:
         raise InvalidSpec(f"DAG {dag_id!r}: branch is for a folder of specs; give the pipelines' own output_branch")
     elif template_arguments or defaults:

@@ -6,6 +6,7 @@ is to be mended, and not the first alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -42,6 +43,36 @@ def read_folder(
     Raises `FileNotFoundError`, and `InvalidSpec` with all that is wrong, one problem on a line: files that cannot be
     read, fields, names that are taken, outputs of two pipelines, circles.
     """
+    found, problems = _read(folder, arguments, defaults)
+    problems += problems_together(found)
+    if problems:
+        raise InvalidSpec("\n".join(problems))
+    return in_order(found)
+
+
+def read_what_is_right(
+    folder: str | Path,
+    arguments: Mapping[str, str] | None = None,
+    defaults: Iterable[Mapping[str, Any] | Document] = (),
+) -> tuple[list[PlacedPipeline], list[str]]:
+    """The pipelines of a folder with which nothing is wrong, in the order of their data, and all problems.
+
+    Of pipelines that claim one name or output, or read each other in a circle, none is taken: which one is meant is not
+    for us to say. Raises `FileNotFoundError`.
+    """
+    found, problems = _read(folder, arguments, defaults)
+    problems += _taken(found)
+    names, outputs = Counter(one.spec.name for one in found), Counter(one.spec.output for one in found)
+    left = [one for one in found if names[one.spec.name] == 1 and outputs[one.spec.output] == 1]
+    while circle := _circle(left):
+        problems.append(_describe_circle(circle))
+        left = [one for one in left if one not in circle]
+    return in_order(left), problems
+
+
+def _read(
+    folder: str | Path, arguments: Mapping[str, str] | None, defaults: Iterable[Mapping[str, Any] | Document]
+) -> tuple[list[PlacedPipeline], list[str]]:
     place = Path(folder)
     if not place.exists():
         raise FileNotFoundError(f"there are no pipeline specs at {place}: no such file or folder")
@@ -60,10 +91,7 @@ def read_folder(
                 found.append(PlacedPipeline(PipelineSpec.from_document(document, beneath), document.where()))
             except InvalidSpec as error:
                 problems.append(str(error))
-    problems += problems_together(found)
-    if problems:
-        raise InvalidSpec("\n".join(problems))
-    return in_order(found)
+    return found, problems
 
 
 def problems_together(pipelines: Iterable[PlacedPipeline]) -> list[str]:
@@ -83,16 +111,28 @@ def in_order(pipelines: Iterable[PlacedPipeline]) -> list[PlacedPipeline]:
     pipelines = list(pipelines)
     if problems := list(_taken(pipelines)):
         raise InvalidSpec("\n".join(problems))
+    if circle := _circle(pipelines):
+        raise InvalidSpec(_describe_circle(circle))
+    by_name = {one.spec.name: one for one in pipelines}
+    return [by_name[name] for name in TopologicalSorter(needs(one.spec for one in pipelines)).static_order()]
+
+
+def _circle(pipelines: Iterable[PlacedPipeline]) -> list[PlacedPipeline]:
+    """Pipelines that read each other in a circle, each before one that reads it, the first once more at the end."""
     by_name = {one.spec.name: one for one in pipelines}
     try:
-        return [by_name[name] for name in TopologicalSorter(needs(one.spec for one in by_name.values())).static_order()]
+        TopologicalSorter(needs(one.spec for one in by_name.values())).prepare()
     except CycleError as error:
-        # The sorter names each after one that reads it, and the first once more at the end.
-        names = " -> ".join(f"{name!r} ({by_name[name].where})" for name in error.args[1])
-        raise InvalidSpec(
-            f"{by_name[error.args[1][0]].where}: pipelines read each other in a circle: {names}. "
-            "An arrow points to the reader; none of them could begin"
-        ) from error
+        return [by_name[name] for name in error.args[1]]
+    return []
+
+
+def _describe_circle(circle: list[PlacedPipeline]) -> str:
+    names = " -> ".join(f"{one.spec.name!r} ({one.where})" for one in circle)
+    return (
+        f"{circle[0].where}: pipelines read each other in a circle: {names}. "
+        "An arrow points to the reader; none of them could begin"
+    )
 
 
 def on_branch(pipelines: Iterable[PlacedPipeline], branch: str) -> list[PlacedPipeline]:

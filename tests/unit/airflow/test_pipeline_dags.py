@@ -8,6 +8,7 @@ from airflow.sdk import AssetAny
 
 from airflow_pachy.dags import load_pipelines, pipeline_dag, pipelines_dag
 from airflow_pachy.errors import InvalidSpec
+from airflow_pachy.hooks.airflow_errors import AirflowFailException
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pipelines import PipelineSpec
 from airflow_pachy.pipelines.lifecycle import create_pipeline
@@ -122,6 +123,26 @@ def test_a_pipeline_defined_twice_is_refused(tmp_path):
         (tmp_path / name).write_text(json.dumps(EDGES))
     with pytest.raises(InvalidSpec, match=r"b\.json:1: pipeline 'edges' is defined twice, also at .*a\.json:1"):
         load_pipelines(tmp_path)
+
+
+def test_one_wrong_spec_may_be_kept_from_stopping_the_others(tmp_path):
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    (folder / "edges.json").write_text(json.dumps(EDGES))
+    assert sorted(load_pipelines(folder, on_error="dag")) == ["edges"]
+    (folder / "montage.json").write_text(json.dumps({**MONTAGE, "transfrom": {}}))
+    with pytest.raises(InvalidSpec, match="transfrom"):
+        load_pipelines(folder)
+    dags = load_pipelines(folder, on_error="dag")
+    assert sorted(dags) == ["edges", "pipelines_problems"]
+    problems = dags["pipelines_problems"]
+    assert "montage.json:1, pipeline 'montage': transfrom: unknown field" in problems.doc_md
+    (task,) = problems.tasks
+    assert load_pipelines(folder, on_error="dag", default_args={"owner": "us"})["pipelines_problems"].owner == "us"
+    with pytest.raises(AirflowFailException, match="transfrom: unknown field"):
+        task.python_callable()
+    with pytest.raises(InvalidSpec, match="on_error is 'ignore'; use 'raise' or 'dag'"):
+        load_pipelines(folder, on_error="ignore")
 
 
 def test_a_task_makes_no_dag_but_its_own(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_pachy.errors import InvalidSpec
-from airflow_pachy.pipelines.folders import branches_read, on_branch, read_folder, unknown_repos
+from airflow_pachy.pipelines.folders import branches_read, on_branch, read_folder, read_what_is_right, unknown_repos
 
 
 def spec(name, *reads, **more):
@@ -67,6 +67,22 @@ def test_a_circle_names_each_of_its_pipelines(folder):
     for place in ("'one' (a.json:1)", "'two' (b.json:1)", "'three' (b.json:2)"):
         assert place in said
     assert "'one' (a.json:1) -> 'two' (b.json:1)" in said or "'two' (b.json:1) -> 'three' (b.json:2)" in said
+
+
+def test_what_is_right_is_read_beside_what_is_wrong(folder):
+    path = folder(
+        a=[spec("edges"), spec("typo", transform={"cmdx": ["x"]}), spec("montage", "edges", "typo")],
+        b='{"pipeline": }',
+        c=[spec("twice"), spec("twice"), spec("wants", output_repo="edges2"), spec("too", output_repo="edges2")],
+        d=[spec("one", "two"), spec("two", "one"), spec("three", "four"), spec("four", "three"), spec("own", "one")],
+    )
+    found, said = read_what_is_right(path)
+    assert {one.spec.name for one in found} == {"edges", "montage", "own"}
+    assert [one.spec.name for one in found].index("edges") < [one.spec.name for one in found].index("montage")
+    assert len(said) == 6
+    for text in ("cmdx", "b.json:1:14: not JSON", "'twice' is defined twice", "as pipeline 'wants'"):
+        assert any(text in line for line in said)
+    assert sum("in a circle" in line for line in said) == 2
 
 
 def test_two_branches_of_a_repo_are_two_outputs(folder):
