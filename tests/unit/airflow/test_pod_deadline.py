@@ -90,6 +90,6 @@ def test_a_pod_that_was_late_is_neither_replaced_nor_tried_again(operator, hook)
 
 def test_an_execution_timeout_of_its_own_may_be_tried_again(operator, hook):
     write(hook, 3600)
-    with pytest.raises(AirflowException, match="2 not finished: pod pod: .*execution_timeout") as raised:
+    with pytest.raises(AirflowException, match=r"2 not finished: pod pod: .*execution_timeout") as raised:
         operator.resume(CONTEXT, GONE)
     assert not isinstance(raised.value, AirflowFailException)
