@@ -130,6 +130,7 @@ class PutDirectory:
                     notes.add(batch)
                 if table is not None:
                     yield table
+            self.writer.send()
             if notes is not None:
                 notes.keep()
         finally:

@@ -31,8 +31,8 @@ class PackWriter:
 
     At most `uploads` packs are on their way and one is being filled; a further full pack waits for a place. The first
     packs are smaller if nothing is on its way: the network should not wait until 32 MiB are read.
-    Chunks are put together by the thread that sends their pack, but for those of runs: a pack of nothing else is sent
-    as it is.
+    Chunks that nobody can change are put together by the thread that sends their pack; others are copied into it at
+    once, and a pack of nothing else is sent as it is.
     """
 
     def __init__(self, store: ObjectStore, *, target_bytes: int, uploads: int) -> None:
@@ -54,8 +54,11 @@ class PackWriter:
             if start and (start + size > self._target_bytes or self._is_worth_sending()):
                 self._send()
             start = self._size
-        self._chunks.append(chunk if isinstance(chunk, bytes) else _unchanging(chunk))
-        self._size = start + size
+        if _is_unchanging(chunk):
+            self._chunks.append(chunk)
+            self._size = start + size
+        else:
+            self._copy(chunk)
         return Segment(self._key, start, size, chunk_hash)
 
     def add_run(self, data: memoryview, lengths: Sequence[int]) -> list[tuple[str, int, int]]:
@@ -77,7 +80,7 @@ class PackWriter:
             first, copied = following, ends[following - 1]
         return places
 
-    def _copy(self, part: memoryview) -> None:
+    def _copy(self, part: Chunk) -> None:
         last = self._chunks[-1] if self._chunks else None
         if isinstance(last, bytearray):
             last += part
@@ -85,10 +88,14 @@ class PackWriter:
             self._chunks.append(bytearray(part))
         self._size += len(part)
 
-    def flush(self) -> None:
-        """Return when everything added is in the store."""
+    def send(self) -> None:
+        """Have everything added on its way, be the last pack as small as it is."""
         if self._size:
             self._send()
+
+    def flush(self) -> None:
+        """Return when everything added is in the store."""
+        self.send()
         running, self._running = self._running, []
         for upload in running:
             upload.result()
@@ -126,6 +133,6 @@ class PackWriter:
             self._places.release()
 
 
-def _unchanging(chunk: bytearray | memoryview) -> bytes | memoryview:
-    """The chunk, or a copy if whoever owns its bytes may change them before they are sent."""
-    return chunk if isinstance(chunk, memoryview) and isinstance(chunk.obj, bytes) else bytes(chunk)
+def _is_unchanging(chunk: Chunk) -> bool:
+    """Whether nobody can change the chunk before it is sent."""
+    return isinstance(chunk, bytes) or (isinstance(chunk, memoryview) and isinstance(chunk.obj, bytes))

@@ -145,6 +145,11 @@ class ContentWriter:
             chunks = chunking.split_stream(data, last)
         return self._store(chunks, kept)
 
+    def send(self) -> None:
+        """Have everything written so far on its way: nothing more is to come soon."""
+        with self._lock:
+            self._packs.send()
+
     def flush(self) -> None:
         """Return when everything written so far is in the store."""
         with self._lock:

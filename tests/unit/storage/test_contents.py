@@ -222,6 +222,17 @@ def test_the_first_packs_do_not_wait_until_they_are_full():
     assert store.counts.requests["put"] == 2
 
 
+def test_what_is_sent_is_stored_while_more_is_written():
+    store = MemoryStore()
+    with ContentWriter(store) as writer:
+        first = writer.write(noise(600))
+        writer.send()
+        writer.send()
+        second = writer.write(noise(700, 2))
+    assert first.segments[0].object != second.segments[0].object
+    assert stored_bytes(store) == 1300
+
+
 def test_bytes_may_change_once_they_are_written():
     store = MemoryStore()
     buffer = bytearray(noise(5_000))
