@@ -132,7 +132,7 @@ class PlanOperator(BaseOperator):
         reprocess, backfilled = reprocess_by_hand(context), backfilled_moment(context)
         latest = not reads_in_order(context) if self.latest is None else self.latest
         # Who starts a run, or asks for all datums, wants it although no commit is new: the code may be. A date that is
-        # backfilled is not for what was read last.
+        # backfilled has a tick of its own, and is not for what was read last.
         wanted = reprocess or (latest and is_by_hand(context))
         new_only = self._is_woken(spec, context) if self.new_only is None else self.new_only
         return JobRequest(
@@ -145,7 +145,7 @@ class PlanOperator(BaseOperator):
             max_sets=conf.getint("core", "max_map_length", fallback=1024),
             latest=latest,
             from_start=self.from_start,
-            new_only=(new_only or backfilled is not None) and not wanted,
+            new_only=(new_only or (backfilled is not None and not latest)) and not wanted,
             commits=commits_by_hand(context),
             # Inputs that the clock feeds have a turn for each tick, whenever that is.
             as_of=backfilled if self.latest is None else None,

@@ -110,7 +110,9 @@ def _turn(
     if not branches:
         return Turn({})
     turn = _choose(session, request, queue, known, branches, planned_before=planned_before)
-    if request.new_only and not planned_before and turn.idle is None and queue.has_read(turn.versions):
+    # What was read at a moment in the past may well have been read before: who asks for a date wants that.
+    new_only = request.new_only and request.as_of is None and not planned_before
+    if new_only and turn.idle is None and queue.has_read(turn.versions):
         return replace(turn, idle=NOTHING_UNREAD)
     return turn
 

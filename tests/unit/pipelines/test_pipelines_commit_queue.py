@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from airflow_pachy.errors import CommitNotFound, JobFailed, NothingNew
@@ -413,6 +415,17 @@ def test_what_another_stage_of_the_run_has_read_may_be_old_news_to_this_one(line
     line.run("sizes", dag="d", run="other", latest=True)
     with pytest.raises(NothingNew):
         line.run("sizes", dag="d", run="one", latest=True)
+
+
+def test_a_date_in_the_past_is_read_again(line):
+    line.pipeline("count", "images")
+    line.put("images", b"1")
+    then = datetime.now(UTC)
+    line.put("images", b"2")
+    line.run("count", latest=True)
+    line.run("count", latest=True, as_of=then)
+    line.run("count", latest=True, as_of=then)
+    assert line.history("count") == ["2", "1", "1"]
 
 
 def test_commits_chosen_by_hand_are_read_again(line):
