@@ -1,6 +1,6 @@
 """The job engine against a naive model that recomputes everything from the present input.
 
-Whatever the order of puts, deletes, jobs, failures, dead pods, retries and repeated assemblies:
+Whatever the order of puts, deletes, jobs, failures, dead pods, retries, repeated assemblies and cleared runs:
 the output commit is what a run over all files from scratch would make, and no datum runs that has
 succeeded before.
 """
@@ -12,7 +12,7 @@ import itertools
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import func, select
 
 from airflow_pachy.errors import JobFailed, OutputCollision, PathConflict
@@ -21,6 +21,7 @@ from airflow_pachy.pfs import Pfs
 from airflow_pachy.pipelines import (
     JobRequest,
     PipelineSpec,
+    PlanTry,
     assemble_job,
     fail_job,
     inspect_job,
@@ -86,6 +87,8 @@ class JobMachine(RuleBasedStateMachine):
         self.done: set[tuple] = set()
         self.runs = itertools.count(1)
         self.attempts = itertools.count(1)
+        self.tries, self.clears = itertools.count(1), itertools.count(1)
+        self.published: set[str] = set()
         with self.pfs.commit("in@master"):
             pass
         self.spec = PipelineSpec.from_dict(
@@ -125,13 +128,21 @@ class JobMachine(RuleBasedStateMachine):
     def run_job(self, data, retries, reprocess, twice, give_up):
         self.run(data, retries=retries, reprocess=reprocess, twice=twice, give_up=give_up)
 
-    def run(self, data, *, retries, reprocess, twice, give_up):
+    @precondition(lambda self: getattr(self, "published", None))
+    @rule(data=st.data(), retries=st.integers(0, 1), reprocess=st.booleans(), give_up=st.booleans())
+    def clear_run(self, data, retries, reprocess, give_up):
+        run = data.draw(st.sampled_from(sorted(self.published)))
+        self.run(data, retries=retries, reprocess=reprocess, twice=False, give_up=give_up, cleared=run)
+
+    def run(self, data, *, retries, reprocess, twice, give_up, cleared=None):
         """One Airflow run: attempts with bad datums or dead pods, then a good one unless it is given up."""
-        run = f"run{next(self.runs)}"
+        run = cleared or f"run{next(self.runs)}"
+        self.published.discard(run)
         wanted = datums_of(self.files)
         remaining = {self.key(path): path for path in wanted if reprocess or self.key(path) not in self.done}
         for attempt in range(retries + 1):
-            plan = plan_job(self.pfs, JobRequest(self.spec, "dag", run, "stage", reprocess=reprocess))
+            task = PlanTry(next(self.tries), cleared=0 if cleared is None else next(self.clears))
+            plan = plan_job(self.pfs, JobRequest(self.spec, "dag", run, "stage", reprocess=reprocess, task=task))
             assert (plan.total, plan.to_run) == (len(wanted), len(remaining))
             assert plan.attempt == attempt + 1
             last = attempt == retries and not give_up
@@ -148,6 +159,8 @@ class JobMachine(RuleBasedStateMachine):
                 self.expect_failure(plan, data.draw(st.booleans()))
                 continue
             self.assemble(plan, twice)
+            if inspect_job(self.pfs, plan.job_id).state == "success":
+                self.published.add(run)
             return
 
     def key(self, path):
