@@ -25,9 +25,11 @@ PATIENCE_SECONDS = 60.0
 _FIRST_WAIT_SECONDS = 0.01
 _LONGEST_WAIT_SECONDS = 1.0
 
-# Deadlock; lock wait timeout; "record has changed since last read" (MariaDB 11); and "SAVEPOINT does not exist", which
-# is what the end of a savepoint says when a deadlock inside it has rolled back the whole transaction.
-_MYSQL_CODES = {1213, 1205, 1020, 1305}
+# Deadlock; lock wait timeout; "record has changed since last read" (MariaDB 11).
+_MYSQL_CODES = {1213, 1205, 1020}
+# "SAVEPOINT x does not exist" is what the end of a savepoint says when a deadlock inside it has rolled back the whole
+# transaction. The same code is given for functions and procedures, which will not exist the next time either.
+_MYSQL_DOES_NOT_EXIST = 1305
 # Deadlock; serialization failure; lock not available.
 _SQL_STATES = {"40P01", "40001", "55P03"}
 
@@ -48,6 +50,8 @@ H = TypeVar("H", bound=HasMetadata)
 def is_contention(error: BaseException | None) -> bool:
     """Whether a driver's error says that a transaction was given up for the sake of others."""
     code: Any = error.args[0] if error is not None and error.args else None
+    if code == _MYSQL_DOES_NOT_EXIST:
+        return "SAVEPOINT" in str(error)
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return code in _MYSQL_CODES or state in _SQL_STATES
 

@@ -24,6 +24,8 @@ ALEMBIC_FILE = _HERE / "alembic.ini"
 MIGRATION_DIR = _HERE / "migrations"
 # Any number that nobody else uses as an advisory lock: "pachy" in ASCII.
 _LOCK_NUMBER = 0x7061636879
+# Locks are the whole server's, and their names end at 64 characters. MySQL 9.6 has no MD5 of its own any more.
+_MYSQL_LOCK = "CONCAT('pachy_', LEFT(SHA2(DATABASE(), 256), 32))"
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -74,8 +76,7 @@ def _migration_lock(connection: Connection) -> Iterator[None]:
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
         yield
     elif backend in {"mysql", "mariadb"}:
-        # Locks are the whole server's, and their names end at 64 characters.
-        if connection.scalar(text("SELECT GET_LOCK(CONCAT('pachy_', MD5(DATABASE())), 600)")) != 1:
+        if connection.scalar(text(f"SELECT GET_LOCK({_MYSQL_LOCK}, 600)")) != 1:
             raise MetadataUnavailable(
                 f"another process has been changing the tables in {connection.engine.url.host} for ten minutes; see "
                 "SHOW PROCESSLIST there"
@@ -83,6 +84,6 @@ def _migration_lock(connection: Connection) -> Iterator[None]:
         try:
             yield
         finally:
-            connection.execute(text("SELECT RELEASE_LOCK(CONCAT('pachy_', MD5(DATABASE())))"))
+            connection.execute(text(f"SELECT RELEASE_LOCK({_MYSQL_LOCK})"))
     else:
         yield

@@ -69,6 +69,7 @@ def test_what_means_that_a_transaction_was_given_up(error):
         None,
         DriverError(),
         DriverError(1062, "Duplicate entry"),
+        DriverError(1305, "FUNCTION test.MD5 does not exist", sqlstate="42000"),
         DriverError("relation does not exist", pgcode="42P01"),
         DriverError("database is locked"),
     ],
