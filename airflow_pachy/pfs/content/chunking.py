@@ -53,15 +53,18 @@ def split(data: memoryview) -> Iterator[memoryview]:
         data = data[cut:]
 
 
-def split_stream(source: BinaryIO, head: bytes = b"") -> Iterator[bytes]:
-    """The chunks of `head` followed by everything that `source` yields, holding at most three maxima of bytes."""
+def split_stream(source: BinaryIO, head: bytes = b"") -> Iterator[memoryview]:
+    """The chunks of `head` followed by everything that `source` yields, holding at most three maxima of bytes.
+
+    Each is of use only until the next one is asked for: its place is read into again.
+    """
     window = _Window(source, head)
     while view := window.fill():
         with view:
             cut = find_cut(view) or len(view)
-            chunk = bytes(view[:cut])
+            with view[:cut] as chunk:
+                yield chunk
         window.start += cut
-        yield chunk
 
 
 class _Window:
