@@ -15,6 +15,7 @@ from airflow_pachy.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_pachy.cli.session import Session
     from airflow_pachy.pfs import FileInfo, Pfs
 
 _WINDOW_BYTES = 4 << 20
@@ -30,6 +31,16 @@ class Part:
 
     def __bool__(self) -> bool:
         return self.offset > 0 or self.length is not None
+
+
+@contextmanager
+def writer_beside(session: Session) -> Iterator[None]:
+    """Have a process that writes files beside ours, where that is safe; it begins before the client is imported."""
+    from airflow_pachy.pfs.content.second_writer import second_writer
+
+    with second_writer() as second:
+        session.pfs.content_reader.second_writer = second
+        yield
 
 
 def download_file(pfs: Pfs, address: str, info: FileInfo, output: str | None, part: Part) -> None:

@@ -8,7 +8,14 @@ import click
 
 from airflow_pachy.cli import human
 from airflow_pachy.cli.command import after_option, command, json_option, limit_option
-from airflow_pachy.cli.downloads import Part, download_directory, download_file, download_matches, is_pattern
+from airflow_pachy.cli.downloads import (
+    Part,
+    download_directory,
+    download_file,
+    download_matches,
+    is_pattern,
+    writer_beside,
+)
 from airflow_pachy.cli.output import print_fields, print_json, print_list
 from airflow_pachy.errors import InvalidArgument, PathNotFound
 
@@ -150,6 +157,14 @@ def get(
     Of what a pattern matches, -o DIR/ makes files, while -o FILE joins them.
     """
     part = Part(offset, length)
+    if recursive and output not in {None, "-"} and not part:
+        with writer_beside(session):
+            _get(session, address, output, part, recursive=True)
+        return
+    _get(session, address, output, part, recursive=recursive)
+
+
+def _get(session: Session, address: str, output: str | None, part: Part, *, recursive: bool) -> None:
     try:
         info = session.pfs.inspect_file(address)
     except PathNotFound:

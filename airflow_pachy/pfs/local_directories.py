@@ -10,19 +10,16 @@ A fork is safe, and worth it, only while a process has one thread and has not im
 
 from __future__ import annotations
 
-import gc
 import logging
 import mmap
 import os
 import pickle
-import signal
 import struct
-import sys
-import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
+from airflow_pachy.pfs.content.forking import end_child, fork, may_fork, read_exactly
 from airflow_pachy.pfs.scanning import ROOM_BYTES, TEXT_BYTES, FileBatch, scan
 
 if TYPE_CHECKING:
@@ -36,8 +33,6 @@ _STEP = ROOM_BYTES + TEXT_BYTES
 # Number of a room, or one of those below; bytes of data, or of a pickled exception that follows; bytes of all else.
 _NEWS = struct.Struct("<iQQ")
 _END, _FAILED = -1, -2
-# They start threads.
-_HEAVY = ("numpy", "pyarrow")
 _log = logging.getLogger(__name__)
 
 
@@ -82,8 +77,7 @@ def _own_room() -> Iterator[memoryview]:
 
 def read_ahead(path: Path, seen: SeenFiles | None, *, read_all: bool) -> LocalDirectory:
     """The directory, which is being read from now on if this process is still as small and simple as it must be."""
-    simple = threading.active_count() == 1 and sys.modules.keys().isdisjoint(_HEAVY)
-    if simple and sys.platform == "linux":
+    if may_fork():
         try:
             return DirectoryAhead(path, seen, read_all=read_all)
         except OSError as error:
@@ -101,7 +95,7 @@ class DirectoryAhead(LocalDirectory):
         self._news, child_news = os.pipe()
         child_free, self._free = os.pipe()
         try:
-            self._pid = os.fork()
+            self._pid = fork()
         except OSError:
             for handle in (self._news, child_news, child_free, self._free):
                 os.close(handle)
@@ -124,7 +118,7 @@ class DirectoryAhead(LocalDirectory):
                 if room == _END:
                     return
                 if room == _FAILED:
-                    if (body := _read(self._news, size)) is None:
+                    if (body := read_exactly(self._news, size)) is None:
                         break
                     raise pickle.loads(body)  # noqa: S301 - of our own child
                 with memoryview(self._memory)[room * _STEP : (room + 1) * _STEP] as whole:
@@ -145,10 +139,7 @@ class DirectoryAhead(LocalDirectory):
         if not self._pid:
             return
         pid, self._pid = self._pid, 0
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+        end_child(pid)
         os.close(self._news)
         os.close(self._free)
         with suppress(BufferError):  # somebody still looks at a batch: it goes with the last one who does
@@ -156,15 +147,12 @@ class DirectoryAhead(LocalDirectory):
 
     def _hear(self) -> tuple[int, int, int] | None:
         """The next news of the child; None if it is gone."""
-        body = _read(self._news, _NEWS.size)
+        body = read_exactly(self._news, _NEWS.size)
         return None if body is None else _NEWS.unpack(body)
 
     def _be_the_child(self, news: int, free: int) -> NoReturn:
         code = 1
         try:
-            # Ctrl-C reaches all processes of a terminal; the parent says what comes of it.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            gc.disable()
             os.close(self._news)
             os.close(self._free)
             self._tell(news, free)
@@ -220,18 +208,6 @@ class _Rooms:
                 self._unused.extend(said)
             self.taken = self._unused.pop(0)
         return self.taken
-
-
-def _read(handle: int, size: int) -> bytes | None:
-    """So many bytes of a pipe; None if it ends before."""
-    parts: list[bytes] = []
-    while size:
-        part = os.read(handle, size)
-        if not part:
-            return None
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
 
 
 def _write(handle: int, body: bytes) -> None:

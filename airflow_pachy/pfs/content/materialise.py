@@ -16,26 +16,24 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice, repeat
 from operator import itemgetter
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_pachy.errors import Corrupt
-from airflow_pachy.pfs.content.hashing import hash_bytes
 from airflow_pachy.pfs.content.spans import GAP_BYTES, SPAN_BYTES
+from airflow_pachy.pfs.content.writing_files import WRITE_FLAGS, check, finish, prepare, write_all, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import pyarrow as pa
 
+    from airflow_pachy.pfs.content.second_writer import SecondWriter
     from airflow_pachy.pfs.tree.entries import Entry
 
 THREADS = 8
 AHEAD = 2 * THREADS
 _FIRST_BATCH, _LARGEST_BATCH = 1_024, 16_384
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-_NEW = _FLAGS | os.O_EXCL
 
 Fetch = Callable[[str, int, int], bytes]
 Progress = Callable[[int, int], None]
@@ -52,6 +50,8 @@ class _Chunked:
 # the file is executable, its time, and, for a file of several chunks, what is still missing.
 _Piece: TypeAlias = tuple[str, int, int, bytes, str, int, bool, int, _Chunked | None]
 _PLACE = itemgetter(0, 1)
+# The same without its object, and its offset in the bytes that were read.
+Part: TypeAlias = tuple[int, int, bytes, str, int, bool, int, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,9 @@ class _Span:
 class Materialisation:
     """One call of `ContentReader.materialise` or `materialise_tables`."""
 
-    def __init__(self, fetch: Fetch, progress: Progress | None) -> None:
+    def __init__(self, fetch: Fetch, progress: Progress | None, second: SecondWriter | None = None) -> None:
         self._fetch = fetch
+        self._second = second
         self._progress = progress
         self._progress_lock = Lock()
         self._missing_lock = Lock()
@@ -85,6 +86,8 @@ class Materialisation:
 
     def _write(self, batches: Iterable[list[_Piece]]) -> None:
         running: set[Future[None]] = set()
+        if self._second is not None:
+            self._second.begin(self._tell)
         with ThreadPoolExecutor(THREADS, thread_name_prefix="materialise") as threads:
             try:
                 for pieces in batches:
@@ -92,6 +95,8 @@ class Materialisation:
                         running = _settled(running, AHEAD)
                         running.add(threads.submit(self._write_span, span))
                 _settled(running, 0)
+                if self._second is not None:
+                    self._second.finish(self._write_pieces)
             except BaseException:
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -117,15 +122,15 @@ class Materialisation:
             self._make_parent(name)
             if not content.segments:
                 data = content.inline or b""
-                _check(data, content.hash, name)
-                _write_whole(name, data, executable, mtime_us)
+                check(data, content.hash, name)
+                write_whole(name, data, executable, mtime_us)
                 inline_files += 1
                 inline_bytes += content.size_bytes
                 continue
             chunked = None
             if len(content.segments) > 1:
                 chunked = _Chunked(len(content.segments))
-                _prepare(name, content.size_bytes)
+                prepare(name, content.size_bytes)
             position = 0
             for segment in content.segments:
                 place = (segment.object, segment.offset, segment.length, segment.hash or content.hash)
@@ -137,13 +142,22 @@ class Materialisation:
     def _write_span(self, span: _Span) -> None:
         base = span.offset
         body = memoryview(self._fetch(span.object, base, span.end - base))
+        pieces = [(piece[1] - base, *piece[2:]) for piece in span.pieces]
+        second = self._second
+        if second is None or any(piece[-1] is not None for piece in pieces):
+            self._write_pieces(body, pieces)
+        elif not second.hand_over(body, pieces):
+            with second.turn():
+                self._write_pieces(body, pieces)
+
+    def _write_pieces(self, body: memoryview, pieces: list[Part]) -> None:
         files = size_bytes = 0
-        for _, offset, length, digest, name, position, executable, mtime_us, chunked in span.pieces:
-            data = body[offset - base : offset - base + length]
-            _check(data, digest, name)
+        for offset, length, digest, name, position, executable, mtime_us, chunked in pieces:
+            data = body[offset : offset + length]
+            check(data, digest, name)
             size_bytes += length
             if chunked is None:
-                _write_whole(name, data, executable, mtime_us)
+                write_whole(name, data, executable, mtime_us)
                 files += 1
             else:
                 files += self._write_chunk(name, data, position, chunked, executable, mtime_us)
@@ -153,14 +167,14 @@ class Materialisation:
         self, name: str, data: memoryview, position: int, chunked: _Chunked, executable: bool, mtime_us: int
     ) -> bool:
         """Write it to its place; tells whether its file is complete now."""
-        handle = os.open(name, _FLAGS)
+        handle = os.open(name, WRITE_FLAGS)
         try:
-            _write_all(handle, data, position)
+            write_all(handle, data, position)
             with self._missing_lock:
                 chunked.missing -= 1
                 complete = chunked.missing == 0
             if complete:
-                _finish(handle, executable, mtime_us)
+                finish(handle, executable, mtime_us)
             return complete
         finally:
             os.close(handle)
@@ -213,56 +227,3 @@ def _settled(running: set[Future[None]], most: int) -> set[Future[None]]:
         for future in done:
             future.result()
     return running
-
-
-def _write_whole(name: str, data: bytes | memoryview, executable: bool, mtime_us: int) -> None:
-    handle = _open_new(name)
-    try:
-        written = os.write(handle, data)
-        if written != len(data):
-            _write_all(handle, memoryview(data)[written:], written)
-        _finish(handle, executable, mtime_us)
-    finally:
-        os.close(handle)
-
-
-def _open_new(name: str) -> int:
-    """Open a new file in place of whatever was there (a link is replaced, not followed)."""
-    try:
-        return os.open(name, _NEW, 0o666)
-    except FileExistsError:
-        os.unlink(name)  # noqa: PTH108 - a string all along, as above
-        return os.open(name, _NEW, 0o666)
-
-
-def _prepare(name: str, size_bytes: int) -> None:
-    handle = _open_new(name)
-    try:
-        os.ftruncate(handle, size_bytes)
-    finally:
-        os.close(handle)
-
-
-def _write_all(handle: int, data: memoryview, position: int) -> None:
-    left = data
-    while left:
-        written = os.pwrite(handle, left, position)
-        left, position = left[written:], position + written
-
-
-def _finish(handle: int, executable: bool, mtime_us: int) -> None:
-    if executable:
-        mode = os.fstat(handle).st_mode
-        os.fchmod(handle, mode | (mode & 0o444) >> 2)
-    if mtime_us:
-        mtime_ns = mtime_us * 1000
-        os.utime(handle, ns=(mtime_ns, mtime_ns))
-
-
-def _check(data: bytes | memoryview, expected: bytes, name: str) -> None:
-    if hash_bytes(data) != expected:
-        Path(name).unlink(missing_ok=True)
-        raise Corrupt(
-            f"{name}: {len(data)} stored bytes do not hash to {expected.hex()[:16]}... as recorded; "
-            "an object was damaged: restore it from a backup of the bucket"
-        )

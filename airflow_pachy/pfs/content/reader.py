@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from airflow_pachy.pfs.content.second_writer import SecondWriter
     from airflow_pachy.pfs.objects.store import ObjectStore
     from airflow_pachy.pfs.tree.entries import Content, Entry
 
 
 class ContentReader:
-    """Reads file contents from a store. Thread-safe, keeps nothing."""
+    """Reads file contents from a store. Thread-safe, keeps nothing.
+
+    What `second_writer` is set to writes a part of the files of one materialisation.
+    """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self.second_writer: SecondWriter | None = None
 
     def read(self, content: Content, offset: int = 0, length: int | None = None) -> bytes:
         """Bytes `[offset, offset + length)` of a file; shorter at its end, empty beyond it.
@@ -87,7 +92,7 @@ class ContentReader:
         """
         from airflow_pachy.pfs.content.materialise import Materialisation
 
-        Materialisation(self._fetch, progress).run(items)
+        Materialisation(self._fetch, progress, self.second_writer).run(items)
 
     def materialise_tables(
         self,
@@ -103,7 +108,7 @@ class ContentReader:
         """
         from airflow_pachy.pfs.content.materialise import Materialisation
 
-        Materialisation(self._fetch, progress).run_tables(tables, target, skipped)
+        Materialisation(self._fetch, progress, self.second_writer).run_tables(tables, target, skipped)
 
     def _fetch(self, key: str, offset: int, length: int) -> bytes:
         body = self._store.get(key, offset=offset, length=length)
