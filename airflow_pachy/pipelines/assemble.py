@@ -31,6 +31,7 @@ from airflow_pachy.pipelines.job_rows import describe_job, find_job
 from airflow_pachy.pipelines.memory import open_tree
 from airflow_pachy.pipelines.outputs import OutputBuilder
 from airflow_pachy.pipelines.parts import Combined, combine, rule_of
+from airflow_pachy.pipelines.plain_memory import use_plain_memory
 from airflow_pachy.pipelines.settling import settle
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def assemble_job(pfs: Pfs, job_id: str) -> JobInfo:
     `JobFailed` (also for a stopped job), `OutputCollision`, `PathConflict`, and `Conflict` when somebody else wrote to
     the output branch.
     """
+    use_plain_memory()
     job = _resume(pfs, job_id)
     if job.state == "success":
         return describe_job(job)

@@ -1,7 +1,8 @@
 """Datums as columns: what plans are made of, because a million datums as objects are gigabytes and minutes.
 
-A table of `DATUM` has a row per datum in listing order. Inputs of a kind that knows columns (`pfs`, `union`, `join` and
-`group` of such) go from the tree's columns to the table's; all others are listed as objects, a few thousand at a time.
+A table of `DATUM` has a row per datum in listing order. Inputs of a kind that knows columns (`pfs`; `union`, `join`,
+`group` and `cross` of such) go from the tree's columns to the table's; all others are listed as objects, a few
+thousand at a time.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from airflow_pachy.pfs.tree import Directory
 from airflow_pachy.pfs.tree.schema import HASH, single
 from airflow_pachy.pipelines.datums import ID_BYTES
 from airflow_pachy.pipelines.inputs import PfsInput, UnionInput
+from airflow_pachy.pipelines.inputs.combined import CombinedInput
 from airflow_pachy.pipelines.inputs.fed import FedInput
-from airflow_pachy.pipelines.inputs.keyed import KeyedInput
 from airflow_pachy.pipelines.keyed_tables import has_columns, keyed_rows
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def list_tables(node: Input, sources: Sources, identity: DatumIdentity, leaves: 
     elif type(node) is UnionInput:
         for member in node.members:
             yield from list_tables(member, sources, identity, leaves)
-    elif isinstance(node, KeyedInput) and has_columns(node):
+    elif isinstance(node, CombinedInput) and has_columns(node):
         for found in keyed_rows(node, sources, lambda leaf: leaves.number(_key_of(leaf, sources))):
             yield _identified(found, identity, leaves)
     elif isinstance(node, FedInput):
@@ -85,7 +86,7 @@ def list_tables(node: Input, sources: Sources, identity: DatumIdentity, leaves: 
 def table_of(rows: Sequence[tuple[DatumInput, ...]], identity: DatumIdentity, leaves: Leaves) -> pa.Table:
     """Datums that are already objects as a table."""
     prefix = identity.prefix()
-    ids = [_identify(prefix + b"".join([item.token for item in row])) for row in rows]
+    ids = _identify(prefix + b"".join([item.token for item in row]) for row in rows)
     items = list(chain.from_iterable(rows))
     numbers = [
         leaves.number(LeafKey(i.name, i.repo, i.branch, i.commit, i.lazy, i.empty_files, i.captures)) for i in items
@@ -132,7 +133,7 @@ def _identified(rows: Rows, identity: DatumIdentity, leaves: Leaves) -> pa.Table
     tokens, starts = _tokens(leaves, *columns[:3])
     prefix = identity.prefix()
     bounds = starts[rows.offsets].tolist()
-    ids = [_identify(prefix + tokens[start:end]) for start, end in pairwise(bounds)]
+    ids = _identify(prefix + tokens[start:end] for start, end in pairwise(bounds))
     return _table(ids, rows.offsets, pa.StructArray.from_arrays(columns, fields=list(INPUT)))
 
 
@@ -159,20 +160,32 @@ def _files(rows: pa.Table, prefix: bytes, number: int) -> pa.Table:
     raw: Any = paths.cast(pa.binary()).to_pylist()
     digests: Any = hashes.to_pylist()
     # `identity_token`, spelled out: this line runs for every datum of every plan.
-    tokens = [b"%s%d:%s%s" % (prefix, len(path), path, digest) for path, digest in zip(raw, digests, strict=True)]
+    ids = _identify(b"%s%d:%s%s" % (prefix, len(path), path, digest) for path, digest in zip(raw, digests, strict=True))
     inputs = pa.StructArray.from_arrays(
         [pa.array(np.full(len(raw), number, np.int32)), paths, hashes, single(rows["size"])], fields=list(INPUT)
     )
-    return _table(list(map(_identify, tokens)), np.arange(len(raw) + 1), inputs)
+    return _table(ids, np.arange(len(raw) + 1), inputs)
 
 
-def _identify(token: bytes) -> str:
-    return blake3(token).hexdigest(length=ID_BYTES)
+def _identify(tokens: Iterable[bytes]) -> Any:
+    """The ids of datums of which these are the bytes to hash, as a string array."""
+    return hex_of(b"".join([blake3(token).digest(length=ID_BYTES) for token in tokens]), ID_BYTES).cast(pa.string())
 
 
-def _table(ids: list[str], offsets: Any, inputs: Any) -> pa.Table:
+def hex_of(raw: Any, width: int) -> Any:
+    """Values of `width` bytes each, one behind the other, as a binary array of their hex digits."""
+    data = np.frombuffer(raw, np.uint8)
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    text: Any = np.empty(2 * len(data), np.uint8)
+    text[0::2], text[1::2] = digits[data >> 4], digits[data & 15]
+    count = len(data) // width
+    offsets: Any = np.arange(0, len(text) + 1, 2 * width, dtype=np.int32)
+    return pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(text)])
+
+
+def _table(ids: Any, offsets: Any, inputs: Any) -> pa.Table:
     column = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), inputs)
-    return pa.table([pa.array(ids, pa.string()), column], schema=DATUM)
+    return pa.table([ids, column], schema=DATUM)
 
 
 def concat(tables: Iterable[pa.Table]) -> pa.Table:

@@ -1,8 +1,8 @@
-"""Joins and groups as columns: the files of all members sorted by key, and for each datum the places of its files.
+"""Joins, groups and crosses as columns: all members' files sorted by key, and for each datum the places of its files.
 
-It gives what `JoinInput.datums` and `GroupInput.datums` give, in the same order, for members that are repos or unions
-of repos; a million datums as objects are too slow and too large. Sorting is stable, so files of one key stay in the
-order of the members and of their paths.
+It gives what `JoinInput.datums`, `GroupInput.datums` and `CrossInput.datums` give, in the same order, for members that
+are repos or unions of repos; a million datums as objects are too slow and too large. Sorting is stable, so files of one
+key stay in the order of the members and of their paths. A cross is a join of files that all have one key.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import pyarrow.compute as pc
 from airflow_pachy.pfs.tree import Directory
 from airflow_pachy.pfs.tree.cache import shared
 from airflow_pachy.pfs.tree.schema import HASH, single
-from airflow_pachy.pipelines.inputs import GroupInput, JoinInput, PfsInput, UnionInput
+from airflow_pachy.pipelines.inputs import CrossInput, GroupInput, JoinInput, PfsInput, UnionInput
+from airflow_pachy.pipelines.inputs.keyed import KeyedInput
 from airflow_pachy.pipelines.inputs.keys import key_filler, text_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_pachy.pipelines.inputs import Input, Sources
-    from airflow_pachy.pipelines.inputs.keyed import KeyedInput
+    from airflow_pachy.pipelines.inputs.combined import CombinedInput
 
 _CHUNK = 65_536
 _MANY = 200_000
@@ -41,7 +42,7 @@ class Rows(NamedTuple):
 
 def has_columns(node: Input) -> bool:
     """Whether `keyed_rows` can list this input."""
-    return isinstance(node, (JoinInput, GroupInput)) and all(map(_is_plain, node.members))
+    return isinstance(node, (JoinInput, GroupInput, CrossInput)) and all(map(_is_plain, node.members))
 
 
 def release_memory(count: int) -> None:
@@ -55,33 +56,39 @@ def _is_plain(member: Input) -> bool:
     return type(member) is PfsInput or (type(member) is UnionInput and all(map(_is_plain, member.members)))
 
 
-def keyed_rows(node: KeyedInput, sources: Sources, number: Callable[[PfsInput], int]) -> Iterator[Rows]:
-    """The datums of a join or group, some at a time; `number` gives what is written for a leaf."""
+def keyed_rows(node: CombinedInput, sources: Sources, number: Callable[[PfsInput], int]) -> Iterator[Rows]:
+    """The datums of such an input, some at a time; `number` gives what is written for a leaf."""
     files, keys, members = _all_files(node, sources, number)
     if not files.num_rows:
         return
+    places, starts = _sorted(keys) if isinstance(node, KeyedInput) else (np.arange(files.num_rows), np.zeros(1, int))
+    del keys
+    release_memory(files.num_rows)
+    if isinstance(node, GroupInput):
+        yield from _grouped(files, places, np.append(starts, files.num_rows))
+        return
+    outer = node.outer if isinstance(node, JoinInput) else [False] * len(node.members)
+    yield from _joined(files, places, starts, members[places], np.array(outer))
+
+
+def _sorted(keys: Any) -> tuple[Any, Any]:
+    """The order of files by key, and where in it each key's files begin."""
     order: Any = pc.sort_indices(keys)
     keys = keys.take(order)
     same: Any = pc.equal(keys[1:], keys[:-1])
-    starts = np.concatenate([[0], np.flatnonzero(~same.to_numpy(zero_copy_only=False)) + 1])
-    del keys, same
-    release_memory(files.num_rows)
-    places = order.to_numpy()
-    if isinstance(node, JoinInput):
-        yield from _joined(files, places, starts, members[places], np.array(node.outer))
-    else:
-        yield from _grouped(files, places, np.append(starts, files.num_rows))
+    return order.to_numpy(), np.concatenate([[0], np.flatnonzero(~same.to_numpy(zero_copy_only=False)) + 1])
 
 
-def _all_files(node: KeyedInput, sources: Sources, number: Callable[[PfsInput], int]) -> tuple[pa.Table, Any, Any]:
-    """All files of all members, their keys, and the number of the member that each comes from."""
+def _all_files(node: CombinedInput, sources: Sources, number: Callable[[PfsInput], int]) -> tuple[pa.Table, Any, Any]:
+    """All files of all members, their keys if they have any, and the number of the member that each comes from."""
     tables: list[pa.Table]
     tables, keys, members = [_FILE.empty_table()], [pa.array([], pa.string())], [np.zeros(0, np.int32)]
     for place, member in enumerate(node.members):
         for leaf in member.leaves():
             for files in _files(leaf, sources, number(leaf)):
                 tables.append(files)
-                keys.append(_keys(leaf.glob, node.template(leaf), single(files["path"])))
+                if isinstance(node, KeyedInput):
+                    keys.append(_keys(leaf.glob, node.template(leaf), single(files["path"])))
                 members.append(np.full(files.num_rows, place, np.int32))
     files = pa.concat_tables(tables)
     tables.clear()

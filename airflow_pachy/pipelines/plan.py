@@ -20,6 +20,7 @@ from airflow_pachy.pipelines.infos import JobPlan
 from airflow_pachy.pipelines.job_rows import find_job
 from airflow_pachy.pipelines.memory import open_memory, open_tree
 from airflow_pachy.pipelines.opening import open_job
+from airflow_pachy.pipelines.plain_memory import use_plain_memory
 from airflow_pachy.pipelines.registry import register_pipeline
 from airflow_pachy.pipelines.selection import Selector
 from airflow_pachy.pipelines.set_plans import PlannedSet, SetPlanner
@@ -46,6 +47,7 @@ def plan_job(pfs: Pfs, request: JobRequest) -> JobPlan:
     Raises `RepoNotFound`, `BranchNotFound`, `CommitNotFound` for inputs that cannot be read, `Conflict` when the output
     branch holds somebody else's commit.
     """
+    use_plain_memory()
     pfs = pfs.acting_as(f"pipeline:{request.spec.name}")
     pipeline = register_pipeline(pfs, request.spec, request.author)
     opened = open_job(pfs, request, pipeline)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +11,13 @@ from blake3 import blake3
 
 from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.tree.bulk import concat_rows
-from airflow_pachy.pfs.tree.schema import LEAF, SEGMENT, single
-from airflow_pachy.pipelines.datums_table import buffer_of
+from airflow_pachy.pfs.tree.schema import HASH, LEAF, SEGMENT, single
+from airflow_pachy.pipelines.datums_table import hex_of
 from airflow_pachy.pipelines.rows import UNFINISHED
+from airflow_pachy.pipelines.sorting import sort_places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from airflow_pachy.pfs.tree import Tree
     from airflow_pachy.pipelines.datums_table import Leaves
@@ -25,57 +25,67 @@ if TYPE_CHECKING:
 _BATCH = 65_536
 # state, job, reason, error, record, row; then name, path, hash of each input.
 _HEAD_FIELDS = 6
+_HASH_BYTES = 8
 
 EMPTY = LEAF.empty_table()
 
 
-def inline_table(keys: Any, bodies: Sequence[bytes]) -> pa.Table:
-    """Rows of a tree whose content is inline, in the order given."""
-    count = len(bodies)
+def inline_table(keys: Any, bodies: Any) -> pa.Table:
+    """Rows of a tree whose content is inline, in the order given; both are arrays or lists."""
+    contents: Any = bodies if isinstance(bodies, pa.Array) else pa.array(bodies, pa.binary())
+    count = len(contents)
     no_segments = pa.ListArray.from_arrays(pa.array(np.zeros(count + 1, np.int32), pa.int32()), pa.array([], SEGMENT))
+    digests = b"".join([blake3(body).digest() for body in contents.to_pylist()])
     columns = [
-        pa.array(keys, pa.string()),
-        pa.array([blake3(body).digest() for body in bodies], LEAF.field("hash").type),
-        pa.array([len(body) for body in bodies], pa.int64()),
+        keys if isinstance(keys, pa.Array) else pa.array(keys, pa.string()),
+        pa.Array.from_buffers(HASH, count, [None, pa.py_buffer(digests)]),
+        pc.binary_length(contents).cast(pa.int64()),
         pa.array(np.zeros(count, np.bool_)),
         no_segments,
-        pa.array(bodies, pa.binary()),
+        contents,
         pa.nulls(count, pa.string()),
         pa.array(np.zeros(count, np.int64)),
     ]
     return pa.table(columns, schema=LEAF)
 
 
-def new_rows(datums: pa.Table, leaves: Leaves, job: str, reason: Callable[[str, bytes], str]) -> pa.Table:
-    """Rows of datums that are to run, ascending by key. `reason` is asked with an id and the datum's `place_of`."""
-    order = pc.sort_indices(single(datums["id"]))
+def new_rows(datums: pa.Table, leaves: Leaves, job: str, reason: str | Callable[[str, bytes], str]) -> pa.Table:
+    """Rows of datums that are to run, ascending by key.
+
+    `reason` is why all of them do, or is asked with an id and the datum's `place_of`.
+    """
+    order = pa.array(sort_places(single(datums["id"])))
     tables = []
     names = [leaf.name.encode() for leaf in leaves.keys]
     for start in range(0, len(order), _BATCH):
         part = datums.take(order[start : start + _BATCH])
-        ids: Any = part["id"].to_pylist()
-        inputs = _input_fields(part, names)
-        bodies = [
-            f"pending\0{job}\0{reason(key, fields)}\0\0\x000\0".encode("utf-8", "surrogateescape") + fields
-            for key, fields in zip(ids, inputs, strict=True)
-        ]
-        tables.append(inline_table([UNFINISHED + key for key in ids], bodies))
+        ids: Any = single(part["id"])
+        fields = _input_fields(part, names)
+        heads: Any
+        if isinstance(reason, str):
+            heads = pa.scalar(_head(job, reason), pa.binary())
+        else:
+            pairs = zip(ids.to_pylist(), fields.to_pylist(), strict=True)
+            heads = pa.array([_head(job, reason(key, inputs)) for key, inputs in pairs], pa.binary())
+        join: Any = pc.binary_join_element_wise
+        tables.append(inline_table(join(UNFINISHED, ids, ""), join(heads, fields, b"")))
     return concat_rows(tables)
 
 
-def _input_fields(datums: pa.Table, names: list[bytes]) -> list[bytes]:
-    """Of each datum name, path and hash of its inputs, with a NUL between any two of these."""
+def _head(job: str, reason: str) -> bytes:
+    return f"pending\0{job}\0{reason}\0\0\x000\0".encode("utf-8", "surrogateescape")
+
+
+def _input_fields(datums: pa.Table, names: list[bytes]) -> Any:
+    """Of each datum name, path and hash of its inputs, with a NUL between any two of these, as a binary array."""
     column: Any = single(datums["inputs"])
     inputs = column.flatten()
     leaf, path, digest = (inputs.field(number) for number in range(3))
     join: Any = pc.binary_join_element_wise
     named: Any = pa.array(names, pa.binary()).take(leaf)
-    # The empty one leaves a NUL behind each input, of which the last one is cut off.
-    fields = join(named, path.cast(pa.binary()), _hex_prefixes(digest), pa.scalar(b"", pa.binary()), b"\0")
-    data, starts = buffer_of(fields)
-    offsets = column.offsets.to_numpy()
-    bounds = starts[offsets - offsets[0]].tolist()
-    return [data[start : end - 1] if end > start else b"" for start, end in pairwise(bounds)]
+    fields = join(named, path.cast(pa.binary()), _hex_prefixes(digest), b"\0")
+    offsets = column.offsets
+    return pc.binary_join(pa.ListArray.from_arrays(pc.subtract(offsets, offsets[0]), fields), b"\0")
 
 
 def _hex_prefixes(digests: Any) -> Any:
@@ -84,10 +94,7 @@ def _hex_prefixes(digests: Any) -> Any:
     if not count:
         return pa.array([], pa.binary())
     raw = np.frombuffer(digests.buffers()[1], np.uint8)[digests.offset * width :][: count * width].reshape(count, width)
-    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
-    text: Any = np.empty((count, 16), np.uint8)
-    text[:, 0::2], text[:, 1::2] = digits[raw[:, :8] >> 4], digits[raw[:, :8] & 15]
-    return pa.Array.from_buffers(pa.binary(16), count, [None, pa.py_buffer(text)]).cast(pa.binary())
+    return hex_of(np.ascontiguousarray(raw[:, :_HASH_BYTES]).reshape(-1), _HASH_BYTES)
 
 
 def fields_of(body: bytes, key: str) -> list[bytes]:

@@ -17,7 +17,16 @@ import pyarrow.compute as pc
 from airflow_pachy.pfs.tree.bulk import concat_rows
 from airflow_pachy.pfs.tree.node import bisect
 from airflow_pachy.pfs.tree.schema import single
-from airflow_pachy.pipelines.rows_table import bodies_of, fields_of, new_rows, place_of, unfinished_rows, with_state
+from airflow_pachy.pipelines.rows_table import (
+    EMPTY,
+    bodies_of,
+    fields_of,
+    new_rows,
+    place_of,
+    unfinished_rows,
+    with_state,
+)
+from airflow_pachy.pipelines.sorting import sort_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,8 +71,8 @@ class Selection:
 def compare_all(datums: pa.Table, base: Tree) -> Difference:
     """The difference between all datums there are (each once) and those of the tree `base`, leaf by leaf."""
     ids = single(datums["id"])
-    order: Any = pc.sort_indices(ids)
-    ordered = ids.take(order)
+    order = sort_places(ids)
+    ordered = ids.take(pa.array(order))
     carried = np.zeros(len(ids), np.bool_)
     vanished: list[pa.Table] = []
     place = 0
@@ -75,7 +84,7 @@ def compare_all(datums: pa.Table, base: Tree) -> Difference:
         carried[start:place] = pc.is_in(window, value_set=keys).to_numpy(zero_copy_only=False)
         vanished.append(rows.filter(pc.invert(pc.is_in(keys, value_set=window))))
     is_added = np.ones(len(ids), np.bool_)
-    is_added[order.to_numpy()[carried]] = False
+    is_added[order[carried]] = False
     added = datums if is_added.all() else datums.filter(pa.array(is_added))
     return Difference(added, concat_rows(vanished), single(unfinished_rows(base)["path"]), len(ids))
 
@@ -94,7 +103,7 @@ class Selector:
     def select(self, difference: Difference) -> Selection:
         """Decide for each datum that the base does not have."""
         ids = single(difference.added["id"])
-        known = self.memory.find(ids.take(pc.sort_indices(ids)))
+        known = self.memory.find(ids.take(pa.array(sort_places(ids)))) if len(self.memory) else EMPTY
         here = with_state(known, "success", self.job)
         is_done = here if self.reprocess else with_state(known, "success")
         done, undone = known.filter(is_done), known.filter(pc.invert(is_done))
@@ -110,8 +119,8 @@ class Selector:
 
     def _reasons(
         self, undone: pa.Table, vanished: pa.Table, starts: Mapping[str, Start]
-    ) -> Callable[[str, bytes], str]:
-        """Why a datum runs, asked with its id and its row's input fields."""
+    ) -> str | Callable[[str, bytes], str]:
+        """Why a datum runs, asked with its id and its row's input fields; one text if all do for one reason."""
         failed = dict(_failures(undone))
         default = "reprocess" if self.reprocess else "new"
         before: dict[bytes, list[bytes]] = {}
@@ -119,6 +128,8 @@ class Selector:
             for key, body in bodies_of(vanished):
                 place, hashes = place_of(fields_of(body, key)[-1])
                 before[place] = hashes
+        if not failed and not before and not starts:
+            return default
 
         def reason(key: str, inputs: bytes) -> str:
             if key in failed:

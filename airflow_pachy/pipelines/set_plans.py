@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from airflow_pachy.pipelines.datums_table import flatten, per_datum, sizes_of
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_pachy.pfs.tree.schema import single
+from airflow_pachy.pipelines.datums_table import sizes_of
 from airflow_pachy.pipelines.sets import cut_sets, describe_sets
 from airflow_pachy.worker.plan import SetPlan, Since, TransformPlan, encode_rows, plan_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pyarrow as pa
 
     from airflow_pachy.pfs.objects.store import ObjectStore
     from airflow_pachy.pipelines.datums_table import LeafKey, Leaves
@@ -80,15 +83,15 @@ class SetPlanner:
             deadline=self.job.deadline.timestamp() if self.job.deadline else None,
         )
         key = plan_key(self.job.id, self.job.attempt, number)
-        rows = _rows(datums)
-        self.store.put(key, encode_rows(plan, sources, rows, self._since_of(rows)))
+        self.store.put(key, encode_rows(plan, sources, _rows_as_json(datums), self._since_of(datums)))
         return PlannedSet(number, datums.num_rows, key)
 
-    def _since_of(self, rows: list[list[Any]]) -> Since:
+    def _since_of(self, datums: pa.Table) -> Since:
         outputs = self.since.outputs
         if not outputs:
             return Since()
-        return Since(self.since.trees, {row[0]: outputs[row[0]] for row in rows if row[0] in outputs})
+        ids: Any = datums["id"].to_pylist()
+        return Since(self.since.trees, {one: outputs[one] for one in ids if one in outputs})
 
 
 def _source(leaf: LeafKey, tree: str) -> list[Any]:
@@ -96,11 +99,31 @@ def _source(leaf: LeafKey, tree: str) -> list[Any]:
     return [leaf.name, leaf.repo, leaf.branch, leaf.commit, tree, leaf.lazy, leaf.empty_files, *captures]
 
 
-def _rows(datums: pa.Table) -> list[list[Any]]:
-    flat = flatten(datums)
-    ids: Any = datums["id"].to_pylist()
-    inputs = per_datum(flat, list(zip(flat.leaf, flat.path, strict=True)))
-    return [[one, *pairs] for one, pairs in zip(ids, inputs, strict=True)]
+def _rows_as_json(datums: pa.Table) -> bytes:
+    """`[id, [source, path], ...]` of each datum, all in one list: made of columns, because there are so many."""
+    column: Any = single(datums["inputs"])
+    inputs = column.flatten()
+    join: Any = pc.binary_join_element_wise
+    leaves = inputs.field(0).cast(pa.string())
+    # An item begins with a comma: behind the id there is one before each.
+    items = join(",[", leaves, ",", _quoted(inputs.field(1)), "]", "")
+    offsets = column.offsets
+    of_datum = pc.binary_join(pa.ListArray.from_arrays(pc.subtract(offsets, offsets[0]), items), "")
+    rows = join('["', single(datums["id"]), '"', of_datum, "]", "")
+    body = b",".join(rows.cast(pa.binary()).to_pylist())
+    return b"[%s]" % body
+
+
+def _quoted(texts: Any) -> Any:
+    """JSON strings; only what needs it is escaped in Python."""
+    special: Any = pc.match_substring_regex(texts, r'[\x00-\x1f"\\]')
+    join: Any = pc.binary_join_element_wise
+    plain = join('"', texts, '"', "")
+    if not pc.any(special).as_py():
+        return plain
+    escaped: list[str] = [json.dumps(text, ensure_ascii=False) for text in texts.filter(special).to_pylist()]
+    replace: Any = pc.replace_with_mask
+    return replace(plain, special, pa.array(escaped, pa.string()))
 
 
 def transform_plan(spec: PipelineSpec) -> TransformPlan:

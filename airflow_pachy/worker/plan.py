@@ -172,15 +172,13 @@ def encode_plan(plan: SetPlan) -> bytes:
         rows.append(row)
         if datum.previous is not None:
             since.outputs[datum.id] = datum.previous
-    return encode_rows(plan, list(sources), rows, since)
+    return encode_rows(plan, list(sources), _to_json(rows), since)
 
 
-def encode_rows(
-    plan: SetPlan, sources: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]], since: Since | None = None
-) -> bytes:
-    """The same for datums as rows: `[id, [source, path], ...]`, where a source is the other fields of an `InputPlan`.
+def encode_rows(plan: SetPlan, sources: Sequence[Sequence[Any]], rows: bytes, since: Since | None = None) -> bytes:
+    """The same for datums as a JSON list of rows: `[id, [source, path], ...]`.
 
-    The plan's own `datums` are not looked at.
+    A source is the other fields of an `InputPlan`. The plan's own `datums` are not looked at.
     """
     since = since or Since()
     document = {
@@ -193,11 +191,14 @@ def encode_rows(
         "deadline": plan.deadline,
         "transform": asdict(plan.transform),
         "sources": sources,
-        "datums": rows,
         "before": {str(number): tree for number, tree in since.trees.items()},
         "previous": since.outputs,
     }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+    return b'%s,"datums":%s}' % (_to_json(document)[:-1], rows)
+
+
+def _to_json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
 
 
 def decode_plan(body: bytes, *, key: str = "set plan") -> SetPlan:

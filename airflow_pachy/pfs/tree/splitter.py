@@ -8,6 +8,7 @@ thresholds keep nearly all nodes between T/4 and 2T; a plain geometric rule woul
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ FORMAT_1 = Layout()
 
 def hash_keys(keys: Iterable[bytes], level: int, count: int) -> Hashes:
     """xxh3_64 of each key (UTF-8 bytes) with the level as seed."""
-    return np.fromiter((xxh3_64_intdigest(key, level) for key in keys), dtype=np.uint64, count=count)
+    return np.fromiter(map(xxh3_64_intdigest, keys, repeat(level)), dtype=np.uint64, count=count)
 
 
 def find_cuts(hashes: Hashes, target: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Joins and groups as columns are what they are as objects; and few keys are found without a listing."""
+"""Joins, groups and crosses as columns are what they are as objects; few keys are found without a listing."""
 
 from unittest import mock
 
@@ -42,6 +42,9 @@ INPUTS = {
     },
     "directories": {"join": [member("join", "a", "/(?)"), member("join", "b", "/(*)/")]},
     "group": both("group"),
+    "cross": {"cross": [leaf("a"), leaf("b", "/**"), leaf("c", "/*/")]},
+    "cross of one": {"cross": [leaf("a")]},
+    "cross of a union": {"cross": [leaf("b", "/(?)"), {"union": [leaf("a"), leaf("c", "/x*")]}]},
     "group of a union": {"group": [{"union": [member("group", "a"), member("group", "c")]}, member("group", "b")]},
 }
 
@@ -175,7 +178,7 @@ def test_files_of_a_key_are_found_with_and_without_a_listing(monkeypatch, patter
         expected.setdefault(fill(found.path), []).append(found)
     listings = []
     plain = Tree.glob_tables
-    monkeypatch.setattr(Tree, "glob_tables", lambda self, one: listings.append(one) or plain(self, one))
+    monkeypatch.setattr(Tree, "glob_tables", lambda self, *args: listings.append(args) or plain(self, *args))
     for keys in ({"nothing"}, *({key} for key in expected), set(expected)):
         answer = {}
         for key, found in find_by_key(tree, pattern, template, keys):

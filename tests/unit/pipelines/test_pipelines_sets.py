@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from airflow_pachy.errors import InvalidSpec
 from airflow_pachy.pipelines.sets import DatumSetSpec, cut_sets, describe_sets
+from airflow_pachy.worker.plan import read_plan
 
 
 def cut(sizes, parallelism=None, max_sets=1024, **spec):
@@ -121,3 +122,11 @@ def test_the_plan_says_it_in_the_log(bench, caplog):
         plan = bench.plan(spec={"datum_set_spec": {"number": 1}}, max_sets=8)
     assert len(plan.sets) == 8
     assert "30 datums in 8 sets of up to 4: sets of 1 as asked for would be more than the 8 tasks" in caplog.text
+
+
+def test_set_plans_name_the_paths_that_planning_listed(bench):
+    names = ["plain", 'quo"ted', "back\\slash", "tab\t", "line\nend", "del\x7f", "naïve 日本"]
+    bench.put(**dict.fromkeys(names, b"1"))
+    planned = bench.plan()
+    paths = [one.inputs[0].path for key in planned.sets for one in read_plan(bench.pfs.store, key).datums]
+    assert paths == sorted(names)

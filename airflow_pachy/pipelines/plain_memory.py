@@ -1,0 +1,17 @@
+"""Where Arrow takes memory from while a job is planned or assembled."""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+
+
+def use_plain_memory() -> None:
+    """Have Arrow take memory in this process as all other code does, unless `ARROW_DEFAULT_MEMORY_POOL` says how.
+
+    Its own allocator keeps huge pages for each thread. Leaves are decoded by threads that end soon, so a plan that
+    reads forty of them would clear a gigabyte, which takes longer than all the rest of it.
+    """
+    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
+        pa.set_memory_pool(pa.system_memory_pool())
