@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Measurement
     from benchmarks.target import Target
 
-HELPER_MEMORY = "320Mi"
+HELPER_MEMORY = "512Mi"
 MODULE = "benchmarks.file_cluster"
 
 

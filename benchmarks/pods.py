@@ -123,7 +123,9 @@ def run_sets(
         @staticmethod
         def on_pod_completion(*, pod: Any, **_rest: Any) -> None:
             (helper,) = [one for one in pod.status.container_statuses if one.name == "helper"]
-            seen.reports.append(json.loads(helper.state.terminated.message))
+            # Without a message it was killed, which the operator says.
+            if message := helper.state.terminated and helper.state.terminated.message:
+                seen.reports.append(json.loads(message))
 
     def run_set(key: str) -> None:
         task = DatumSetOperator(
