@@ -56,16 +56,22 @@ def write_json(path: Path, settings: dict[str, object], measurements: Sequence[M
 
 def _cells(rounds: Sequence[Measurement], all_of_them: Sequence[Measurement]) -> list[str]:
     return [
-        _number((one.seconds for one in rounds), "{:.2f}"),
+        _seconds(one.seconds for one in rounds),
         _ratio(rounds, all_of_them, "bare"),
         _ratio(rounds, all_of_them, "ours"),
-        _number((one.inside_seconds for one in rounds), "{:.2f}"),
-        _number((one.cpu_seconds for one in rounds), "{:.2f}"),
+        _seconds(one.inside_seconds for one in rounds),
+        _seconds(one.cpu_seconds for one in rounds),
         _number((one.requests for one in rounds), "{:,.0f}"),
         _number((one.sent_bytes for one in rounds), "{:,.1f} MiB", 2**20),
         _number((one.received_bytes for one in rounds), "{:,.1f} MiB", 2**20),
         f"{max(one.peak_memory_bytes for one in rounds) / 2**20:.0f} MiB",
     ]
+
+
+def _seconds(values: Iterable[float | None]) -> str:
+    """Hundredths; thousandths of what takes less than a tenth."""
+    known = [value for value in values if value is not None]
+    return _number(known, "{:.3f}" if known and statistics.median(known) < 0.1 else "{:.2f}")
 
 
 def _number(values: Iterable[float | None], form: str, unit: int = 1) -> str:
