@@ -7,7 +7,7 @@ ends when the new pod is ready. The pod then stands without a task, a slot or a 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import BranchNotFound, CommitNotFound, InvalidSpec, PipelineStopped
@@ -101,28 +101,11 @@ class PfsServiceOperator(StandingOperator):
 
     def _put(self, pfs: Pfs, spec: PipelineSpec, plan: ServicePlan, pod: StandingPod) -> dict[str, Any]:
         """Replace what stands; returns what the task returns."""
-        from airflow_pachy.pipelines.standing import ROLLING, SERVICE, StandingInfo, begin_rollout
         from airflow_pachy.pods.standing import front
 
         standing = service_request(pfs, spec, plan, ready_seconds=int(self.ready_timeout.total_seconds()))
-        wanted = pod.build_deployment(standing)
-        namespace = wanted.metadata.namespace
-        info = StandingInfo(
-            pipeline=spec.name,
-            kind=SERVICE,
-            name=standing.name,
-            namespace=namespace,
-            kubernetes_conn_id=self.conn_id_to_record(pod.settings),
-            version=plan.version,
-            commits=plan.commits,
-            state=ROLLING,
-            message="",
-            updated=datetime.now(UTC),
-        )
-        begin_rollout(pfs, info, plan.trees)
-        cluster = pod.cluster
-        cluster.apply_deployment(wanted, standing.owner)
-        service = cluster.apply_service(front(namespace, standing), standing.owner)
+        namespace = self.put_deployment(pfs, pod, standing, plan.commits, plan.trees)
+        service = pod.cluster.apply_service(front(namespace, standing), standing.owner)
         port = service.spec.ports[0]
         self.log.info("Deployment %s in namespace %s gets commits %s", standing.name, namespace, dict(plan.commits))
         return {

@@ -127,31 +127,14 @@ class PfsSpoutOperator(StandingOperator):
         raise AssertionError("defer returned")
 
     def _put(self, pfs: Pfs, spec: PipelineSpec, plan: SpoutPlan, pod: StandingPod) -> None:
-        from airflow_pachy.pipelines.standing import ROLLING, SPOUT, StandingInfo, begin_rollout
         from airflow_pachy.pods.standing import front
 
         standing = spout_request(pfs, spec, plan)
-        wanted = pod.build_deployment(standing)
-        namespace = wanted.metadata.namespace
-        info = StandingInfo(
-            pipeline=spec.name,
-            kind=SPOUT,
-            name=standing.name,
-            namespace=namespace,
-            kubernetes_conn_id=self.conn_id_to_record(pod.settings),
-            version=plan.version,
-            commits={},
-            state=ROLLING,
-            message="",
-            updated=datetime.now(UTC),
-        )
-        begin_rollout(pfs, info, ())
-        cluster = pod.cluster
-        cluster.apply_deployment(wanted, standing.owner)
+        namespace = self.put_deployment(pfs, pod, standing)
         if standing.service is not None:
-            cluster.apply_service(front(namespace, standing), standing.owner)
+            pod.cluster.apply_service(front(namespace, standing), standing.owner)
         else:
-            cluster.remove_service(standing.name, standing.owner)
+            pod.cluster.remove_service(standing.name, standing.owner)
         self.log.info("Deployment %s stands in namespace %s", standing.name, namespace)
 
 

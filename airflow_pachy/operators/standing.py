@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_pachy.operators.standing_pod import StandingPod
     from airflow_pachy.pfs import Pfs
     from airflow_pachy.pipelines import PipelineSpec
+    from airflow_pachy.pods.standing import StandingRequest
 
 
 RETRIES = {
@@ -112,9 +113,38 @@ class StandingOperator(BaseOperator):
 
         return StandingPod.of_task(self, settings)
 
-    def conn_id_to_record(self, settings: PachySettings) -> str | None:
-        """The Kubernetes connection that was asked for by name."""
-        return self.kubernetes_conn_id or settings.kubernetes_conn_id
+    def put_deployment(
+        self,
+        pfs: Pfs,
+        pod: StandingPod,
+        request: StandingRequest,
+        commits: Mapping[str, str] | None = None,
+        trees: tuple[str, ...] = (),
+    ) -> str:
+        """Record what is about to stand, with the commits by `repo@branch` and trees that it reads, and make it so.
+
+        Returns the namespace.
+        """
+        from airflow_pachy.pipelines.standing import ROLLING, StandingInfo, begin_rollout
+
+        wanted = pod.build_deployment(request)
+        namespace: str = wanted.metadata.namespace
+        info = StandingInfo(
+            pipeline=request.pipeline,
+            kind=self.workload,
+            name=request.name,
+            namespace=namespace,
+            # The connection that was asked for by name.
+            kubernetes_conn_id=self.kubernetes_conn_id or pod.settings.kubernetes_conn_id,
+            version=request.version,
+            commits=dict(commits or {}),
+            state=ROLLING,
+            message="",
+            updated=datetime.now(UTC),
+        )
+        begin_rollout(pfs, info, trees)
+        pod.cluster.apply_deployment(wanted, request.owner)
+        return namespace
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in TEMPLATED}
