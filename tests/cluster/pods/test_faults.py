@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from kubernetes.client import models as k8s
 
-from airflow_pachy.errors import DatumFailed
+from airflow_pachy.errors import JobFailed
 from airflow_pachy.pipelines import inspect_job
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -41,7 +41,11 @@ HARMLESS = {
     "stage_is_a_link": "mv /pfs/.pfs/stage /pfs/.pfs/moved; ln -s /hlp /pfs/.pfs/stage; echo y >/pfs/out/stage",
     "beats_are_links": "ln -s /dev/termination-log /pfs/.pfs/helper.hb.new; sleep 3; echo y >/pfs/out/beats",
     "daemon": "(setsid sh -c 'sleep 300' >/dev/null 2>&1 &); echo y >/pfs/out/daemon",
+    "undisturbed": "pidof sleep && exit 9; echo y >/pfs/out/undisturbed",
 }
+
+
+HARMLESS_OUTPUT = ("stage", "beats", "daemon", "undisturbed")
 
 
 def pid_of(pattern: str, uid: str) -> int:
@@ -167,12 +171,40 @@ def stories(scenarios, stage, connect, make_proxy, cluster, s3_pod_endpoint):
     tell("cleared", stage.job(fragile), clear)
     late = {"deferrable": True, "execution_timeout": timedelta(seconds=6)}
     tell("time", stage.job(f"{UPPER}; sleep 100", task=late))
+    endless = f"{UPPER}; case $words in */b) sleep 300;; esac"
+    for mode in ("waiting", "deferred"):
+        limit = {"deferrable": mode == "deferred", "execution_timeout": timedelta(seconds=45)}
+        tell(f"job time {mode}", stage.job(endless, job_timeout="45s", task=limit))
 
 
-def succeeded(story: Any) -> None:
-    """The set is done, the output is there, and each datum's success was recorded once."""
+def succeeded(story: Any, *, records: int = 1) -> None:
+    """The set is done, the output is there once, and no datum's success was recorded more often than `records`."""
+    job, pfs = story.job, story.job.stage.pfs
     assert story.ended.error is None, story.ended.text
-    assert story.job.assemble() == UPPERED
+    assert job.assemble() == UPPERED
+    assert len(list(pfs.list_commits(f"out{job.number}@master"))) == 1
+    told = inspect_job(pfs, job.plan.job_id)
+    assert (told.state, told.datums_processed, told.datums_failed, told.datums_total) == ("success", 4, 0, 4)
+    times = Counter(result.datum for result in job.results() if result.state == "success")
+    assert len(times) == 4
+    assert max(times.values()) <= records
+    no_pod_is_left(job)
+
+
+def published_nothing(story: Any, message: str) -> None:
+    """The job has failed, says why, and what its branch had before is all that it has."""
+    job, pfs = story.job, story.job.stage.pfs
+    with pytest.raises(JobFailed, match=message):
+        job.assemble()
+    told = inspect_job(pfs, job.plan.job_id)
+    assert told.state == "failed"
+    assert re.search(message, told.error)
+    assert pfs.inspect_branch(f"out{job.number}@master").head is None
+    no_pod_is_left(job)
+
+
+def no_pod_is_left(job: Any) -> None:
+    assert [pod.metadata.name for pod in job.pods() if pod.metadata.deletion_timestamp is None] == []
 
 
 def test_a_user_process_that_is_killed_for_its_memory(scenarios):
@@ -181,8 +213,7 @@ def test_a_user_process_that_is_killed_for_its_memory(scenarios):
     for text in ("1 of 4 datums", "words:/b", "exit code 137", "for want of memory", "clear this task"):
         assert text in story.ended.text
     assert Counter(result.state for result in story.job.results()) == {"success": 3, "failed": 1}
-    with pytest.raises(DatumFailed, match="1 of 4 datums failed"):
-        story.job.assemble()
+    published_nothing(story, "1 of 4 datums failed")
 
 
 def test_a_user_container_that_dies_whole_costs_one_datum(scenarios):
@@ -191,6 +222,7 @@ def test_a_user_container_that_dies_whole_costs_one_datum(scenarios):
     assert "the user's container died while it ran datum" in story.ended.text
     assert "Replacing the pod" in story.ended.text, "the others of the set are done elsewhere"
     assert Counter(result.state for result in story.job.results()) == {"success": 3, "failed": 1}
+    published_nothing(story, "1 of 4 datums failed")
 
 
 def test_a_helper_that_is_killed(scenarios):
@@ -205,7 +237,6 @@ def test_a_pod_that_is_deleted_is_replaced(scenarios, name):
     story = scenarios.end_of(name)
     assert "replacement 1 of 5" in story.ended.text
     succeeded(story)
-    assert max(Counter(result.datum for result in story.job.results()).values()) == 1, "what was done is not done again"
 
 
 def test_an_image_that_does_not_exist_is_said_at_once(scenarios):
@@ -213,6 +244,7 @@ def test_an_image_that_does_not_exist_is_said_at_once(scenarios):
     assert story.ended.final
     assert "image 'no-such-image:local' of container base cannot be pulled" in story.ended.text
     assert "check its name and pull secret" in story.ended.text
+    published_nothing(story, "4 left no result")
 
 
 def test_a_pod_that_no_node_takes(scenarios):
@@ -221,23 +253,21 @@ def test_a_pod_that_no_node_takes(scenarios):
     assert not story.ended.final, "the cluster may have room later"
     assert "no node took it within 3 seconds" in story.ended.text
     assert "0/1 nodes are available" in story.ended.text
+    published_nothing(story, "4 left no result")
 
 
 def test_half_a_minute_without_s3_costs_nothing(scenarios):
     story = scenarios.end_of("outage")
-    succeeded(story)
+    succeeded(story, records=2)
     assert "Replacing" not in story.ended.text, "the pod has waited"
 
 
 @pytest.mark.parametrize("name", ["hanging", "hanging, short time-outs"])
-def test_half_a_minute_of_an_s3_that_takes_requests_and_does_not_answer(scenarios, stage, name):
+def test_half_a_minute_of_an_s3_that_takes_requests_and_does_not_answer(scenarios, name):
     story = scenarios.end_of(name)
-    succeeded(story)
-    assert "Replacing" not in story.ended.text, "the pod has waited"
     # A record whose answer came too late for its sender is written twice, and counts once.
-    assert set(Counter(result.datum for result in story.job.results()).values()) <= {1, 2}
-    job = inspect_job(stage.pfs, story.job.plan.job_id)
-    assert (job.datums_processed, job.datums_total) == (4, 4)
+    succeeded(story, records=2)
+    assert "Replacing" not in story.ended.text, "the pod has waited"
 
 
 def test_wrong_credentials_are_said_and_not_tried_again(scenarios):
@@ -246,6 +276,7 @@ def test_wrong_credentials_are_said_and_not_tried_again(scenarios):
     assert "the helper cannot work as it is configured" in story.ended.text
     assert "check the access key" in story.ended.text
     assert "Replacing" not in story.ended.text
+    published_nothing(story, "4 left no result")
 
 
 def test_a_pod_that_fills_its_disk_is_evicted_and_says_which_knob(scenarios):
@@ -253,12 +284,16 @@ def test_a_pod_that_fills_its_disk_is_evicted_and_says_which_knob(scenarios):
     assert story.ended.final, story.ended.text
     assert "Evicted" in story.ended.text
     assert "Raise ephemeral-storage in container_resources" in story.ended.text
+    done = [result.state for result in story.job.results()]
+    assert done in ([], ["success"]), "of what was not done nothing is said"
+    published_nothing(story, f"{4 - len(done)} left no result")
 
 
 def test_a_datum_larger_than_the_disk_is_refused_before_its_download(scenarios):
     story = scenarios.end_of("budget")
     assert story.ended.final
     assert "its inputs are 31,457,280 bytes, and the space for staged inputs is 20,971,520 bytes" in story.ended.text
+    published_nothing(story, "1 of 1 datums failed")
 
 
 def test_a_process_that_ignores_term_is_killed(scenarios):
@@ -268,6 +303,7 @@ def test_a_process_that_ignores_term_is_killed(scenarios):
     assert "| stubborn" in story.ended.text
     assert "exit code 137" in story.ended.text
     assert Counter(result.state for result in story.job.results()) == {"success": 3, "failed": 1}
+    published_nothing(story, "1 of 4 datums failed")
 
 
 def test_hostile_outputs_are_refused_by_name_and_lead_nowhere(scenarios, stage):
@@ -277,18 +313,19 @@ def test_hostile_outputs_are_refused_by_name_and_lead_nowhere(scenarios, stage):
     failed = [result for result in results if result.state == "failed"]
     done = [result for result in results if result.state == "success"]
     assert len(failed) == len(TRICKS), [(result.state, result.reason) for result in results]
-    assert {entry.path for result in done for entry in result.outputs} == {"stage", "beats", "daemon"}
+    assert {entry.path for result in done for entry in result.outputs} == set(HARMLESS_OUTPUT)
     assert all("/pfs/out" in result.reason for result in failed), [result.reason for result in failed]
     reasons = "\n".join(result.reason for result in failed)
     for text in ("link to /etc/shadow", "link to /proc/1/environ", "link to /hlp", "a named pipe", "a device"):
         assert text in reasons
+    published_nothing(story, f"{len(TRICKS)} of {len(TRICKS | HARMLESS)} datums failed")
 
 
 def test_two_attempts_of_a_set_at_once_give_its_output_once(scenarios):
     story = scenarios.end_of("two attempts")
     assert story.job.second.error is None, story.job.second.text
     assert max(Counter(result.datum for result in story.job.results()).values()) == 2, "both did the work"
-    succeeded(story)
+    succeeded(story, records=2)
 
 
 def test_creating_a_pod_twice_adopts_the_first(scenarios):
@@ -327,6 +364,17 @@ def test_the_time_limit_of_the_task(scenarios):
     story = scenarios.end_of("time")
     assert "execution_timeout (job_timeout) is over" in story.ended.text
     assert not story.ended.final
+    published_nothing(story, "left no result")
+
+
+@pytest.mark.parametrize("mode", ["waiting", "deferred"])
+def test_a_job_whose_time_is_up_is_ended_and_keeps_what_is_done(scenarios, mode):
+    story = scenarios.end_of(f"job time {mode}")
+    assert story.ended.final, story.ended.text
+    assert "the job's time (job_timeout) was up at" in story.ended.text
+    done = [result.state for result in story.job.results()]
+    assert set(done) <= {"success"}, "who was not done in time has not failed"
+    published_nothing(story, f"killed at .*, the end of its job_timeout.*: {4 - len(done)} of 4 datums were not done")
 
 
 ASSEMBLE = """
@@ -363,3 +411,4 @@ def test_an_assembly_that_is_killed_halfway_is_run_again(stage, place):
     assert codes[0] == -signal.SIGKILL
     assert job.assemble() == UPPERED
     assert job.assemble() == UPPERED
+    assert len(list(stage.pfs.list_commits(f"out{job.number}@master"))) == 1
