@@ -1,6 +1,7 @@
 """Contents come back as they went in, equal chunks are stored once, damage does not pass unnoticed."""
 
 import io
+import threading
 import os
 import random
 
@@ -240,6 +241,22 @@ def test_bytes_may_change_once_they_are_written():
         content = writer.write(buffer)
         buffer[:] = bytes(5_000)
     assert ContentReader(store).read(content) == noise(5_000)
+
+
+def test_a_stream_is_stored_as_it_was_read_however_late_it_is_sent():
+    """What it was read into is read into again meanwhile."""
+    gate, data = threading.Event(), noise(40 << 20)
+
+    class Late(MemoryStore):
+        def put(self, key, body, *, if_absent=False):
+            assert gate.wait(60)
+            super().put(key, body, if_absent=if_absent)
+
+    store = Late()
+    with ContentWriter(store, uploads=8) as writer:
+        content = writer.write(io.BytesIO(data))
+        gate.set()
+    assert ContentReader(store).read(content) == data
 
 
 def test_leaving_with_an_error_uploads_nothing():
