@@ -1,9 +1,9 @@
 """Contents come back as they went in, equal chunks are stored once, damage does not pass unnoticed."""
 
 import io
-import threading
 import os
 import random
+import threading
 
 import pytest
 
