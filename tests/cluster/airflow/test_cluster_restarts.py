@@ -1,7 +1,8 @@
-"""A real Airflow with scheduler and LocalExecutor, whose processes are killed while datum sets run in pods."""
+"""A real Airflow with scheduler and LocalExecutor: how many pods it starts, and its processes killed while they run."""
 
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -49,21 +50,20 @@ def standalone():
 
 @pytest.fixture
 def gate(s3_pod_endpoint):
-    """A server that pods ask whether they may go on: 404 until it is opened. Yields its URL for pods, and how to."""
+    """A server that pods ask whether they may go on: 404 until their gate is open. Yields its URL, and how to."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200 if opened.is_set() else 404)
+            self.send_response(200 if self.path.strip("/") in opened else 404)
             self.end_headers()
 
         def log_message(self, *_arguments):
             pass
 
-    opened = threading.Event()
+    opened = set()
     server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://{urlsplit(s3_pod_endpoint).hostname}:{server.server_port}/", opened.set
-    opened.set()
+    yield f"http://{urlsplit(s3_pod_endpoint).hostname}:{server.server_port}", opened.add
     server.shutdown()
     server.server_close()
 
@@ -92,6 +92,7 @@ class Run:
     def __init__(self, home, environment, cluster, pfs, session):
         self.home, self.environment, self.cluster, self.pfs, self.session = home, environment, cluster, pfs, session
         self.pods = set()
+        self.most_capped = 0
         self.schedulers = []
 
     def processes(self):
@@ -118,14 +119,23 @@ class Run:
         deadline = time.monotonic() + seconds
         while not (answer := ready()):
             self.pods |= {pod.metadata.name for pod in self.running()}
+            self.most_capped = max(self.most_capped, len(self.at_work("capped")))
             if time.monotonic() > deadline:
                 logs = [f"{path}\n{path.read_text(errors='replace')[-3000:]}" for path in self.home.glob("**/*.log")]
                 pytest.fail(f"waited in vain for {what}\n{self.processes()}\n" + "\n".join(logs))
             time.sleep(0.3)
         return answer
 
-    def running(self):
-        return self.cluster.core.list_namespaced_pod(self.cluster.namespace, label_selector="pachy-job").items
+    def running(self, dag="restarts"):
+        selector = f"pachy-job,dag_id={dag}"
+        return self.cluster.core.list_namespaced_pod(self.cluster.namespace, label_selector=selector).items
+
+    def at_work(self, dag):
+        """The pods that have not ended, nor are about to."""
+        pods = self.running(dag)
+        return [
+            pod for pod in pods if pod.status.phase in ("Pending", "Running") and not pod.metadata.deletion_timestamp
+        ]
 
     def did(self, pod, text):
         with suppress(Exception):
@@ -139,6 +149,9 @@ class Run:
 
     def ended(self):
         return "success" in self.airflow("dags", "list-runs", "restarts", "--output", "plain")
+
+    def jobs(self, dag="restarts"):
+        return [job for job in list_jobs(self.pfs) if job.dag_id == dag]
 
     def of_title(self, text):
         return [pid for pid, (_parent, title) in self.processes().items() if text in title]
@@ -194,7 +207,7 @@ def started(standalone, home, environment):
         yield airflow.session
 
 
-def test_killed_processes_lose_nothing_and_double_nothing(
+def test_a_cap_on_pods_holds_and_killed_processes_lose_nothing_and_double_nothing(
     standalone, cluster, storage, connection_with, gate, tmp_path
 ):
     url, open_gate = gate
@@ -224,8 +237,13 @@ def test_killed_processes_lose_nothing_and_double_nothing(
 
 
 def live_through(run, open_gate):
+    run.airflow("dags", "trigger", "capped", "--run-id", "one")
+    run.wait("as many pods as the cap allows", lambda: len(run.at_work("capped")) == 2)
+    # While these two wait, the scheduler starts the sets of another DAG, so it could have started the others.
     run.airflow("dags", "trigger", "restarts", "--run-id", "one")
     pods = run.wait("two pods that have done three datums", run.busy_pods)
+    open_gate("capped")
+    run.wait("the end of the capped job", lambda: [job.state for job in run.jobs("capped")] == ["success"])
     assert {pod.metadata.labels["task_id"] for pod in pods} == {"waiting.datums", "deferred.datums"}
 
     run.wait_for_next_try(run.kill_task, FOUND)
@@ -233,19 +251,35 @@ def live_through(run, open_gate):
     assert {pod.metadata.name for pod in pods} == run.pods, "each set has had one pod"
     # Here the old task may end its pod before the new one has found it.
     run.wait_for_next_try(run.kill_scheduler_alone, FOUND, "Created pod")
-    open_gate()
-    run.wait("the end", lambda: {job.state for job in list_jobs(run.pfs)} == {"success"})
+    open_gate("restarts")
+    run.wait("the end", lambda: {job.state for job in run.jobs()} == {"success"})
     run.wait("the end of the run", run.ended)
 
 
+LINK = re.compile(r"/dags/(.+)/runs/(.+)/tasks/(.+)/mapped/(\d+)\?try_number=\d+$")
+
+
+def log_of(run, link):
+    """What is on the page that a datum links to: the log of its task, try after try."""
+    dag, run_id, task, index = LINK.search(link).groups()
+    folder = run.home / "logs" / f"dag_id={dag}" / f"run_id={run_id}" / f"task_id={task}" / f"map_index={index}"
+    return "".join(path.read_text(errors="replace") for path in sorted(folder.glob("attempt=*.log")))
+
+
 def check(run):
-    jobs = list(list_jobs(run.pfs))
-    assert len(jobs) == 2
-    for job in jobs:
+    assert run.most_capped == 2, "never more sets than parallelism, although there are four"
+    (capped,) = run.jobs("capped")
+    assert (capped.state, capped.datums_processed) == ("success", len(WORDS))
+    assert run.running("capped") == [] or all(pod.metadata.deletion_timestamp for pod in run.running("capped"))
+    assert len(run.jobs()) == 2
+    for job in run.jobs():
         output = f"{job.output_repo}@master"
         entries = run.pfs.tree(output).entries()
         assert {f"/{entry.path}": run.pfs.get_file(f"{output}:/{entry.path}") for entry in entries} == UPPERED
-        assert [one.state for one in list_job_datums(run.pfs, job.id)] == ["success"] * len(WORDS)
+        datums = list(list_job_datums(run.pfs, job.id))
+        assert [one.state for one in datums] == ["success"] * len(WORDS)
+        for one in datums:
+            assert f"pfs: datum {one.id} start" in log_of(run, one.log)
         results = Counter(one.datum for one in read_set_results(run.pfs.store, f"jobs/{job.id}/0001-000000"))
         assert sorted(results.values()) == [1] * len(WORDS), "every datum was done once"
     assert run.running() == [] or all(pod.metadata.deletion_timestamp for pod in run.running())
