@@ -7,6 +7,7 @@ even read (`seen_files`), so putting a tree a second time costs looking at its f
 
 from __future__ import annotations
 
+import io
 import threading
 from dataclasses import dataclass
 from itertools import islice
@@ -81,18 +82,34 @@ class Told:
         return stream if self._progress is None else cast("BinaryIO", _Counted(stream, self))
 
 
-class _Counted:
+class _Counted(io.RawIOBase):
     """The part of a stream that a writer uses."""
 
     def __init__(self, stream: BinaryIO, told: Told) -> None:
+        super().__init__()
         self._stream = stream
         self._told = told
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes of the stream."""
         data = self._stream.read(size)
         self._told.add(0, len(data))
         return data
+
+    def readinto(self, buffer: Any) -> int:
+        """The same into a buffer, without a copy where the stream can do that."""
+        # Others may pass on a `readinto` of what they wrap, and see nothing of what it reads.
+        if not isinstance(self._stream, io.BufferedIOBase | io.RawIOBase):
+            data = self.read(len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
+        count = self._stream.readinto(buffer) or 0
+        self._told.add(0, count)
+        return count
 
 
 @dataclass(frozen=True, slots=True)
