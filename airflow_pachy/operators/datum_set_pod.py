@@ -42,7 +42,7 @@ from airflow_pachy.pods.parts import add_to_pod, build_pod_parts
 from airflow_pachy.pods.patching import PodChanges, change_pod
 from airflow_pachy.pods.shape import knows_sidecars, lost_its_sidecar
 from airflow_pachy.pods.status import Verdict, VerdictKind, container_statuses, read_pod, waits_for_image
-from airflow_pachy.pods.watching import End, Finding, Limits, look
+from airflow_pachy.pods.watching import End, Finding, Limits, look, pause_seconds
 from airflow_pachy.triggers.pods import DatumSetPodTrigger
 from airflow_pachy.worker.outcome import new_attempt
 from airflow_pachy.worker.plan import read_plan
@@ -305,7 +305,7 @@ class DatumSetPodOperator(KubernetesPodOperator):
                 if logs is not None:
                     logs.join(LOG_PATIENCE_SECONDS)
                 return finding
-            time.sleep(self.poll_interval)
+            time.sleep(pause_seconds(seen, limits, datetime.now(UTC), self.poll_interval))
 
     # Ending
 

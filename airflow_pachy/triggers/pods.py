@@ -15,7 +15,7 @@ from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.triggers.base import TriggerEvent
 from kubernetes_asyncio.client.exceptions import ApiException
 
-from airflow_pachy.pods.watching import Finding, Limits, look
+from airflow_pachy.pods.watching import Finding, Limits, look, pause_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,7 +76,10 @@ class DatumSetPodTrigger(KubernetesPodTrigger):
                     pod, container_name=self.base_container_name, since_time=self.last_log_time
                 )
                 logs_at = self._next_logs()
-            await asyncio.sleep(self.poll_interval)
+            pause = pause_seconds(pod, limits, datetime.now(UTC), self.poll_interval)
+            if logs_at is not None:
+                pause = min(pause, max(self.poll_interval, (logs_at - datetime.now(UTC)).total_seconds()))
+            await asyncio.sleep(pause)
 
     def _next_logs(self) -> datetime | None:
         """When the task's log gets the next lines; by default only at the end."""

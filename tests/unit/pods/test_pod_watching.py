@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from kubernetes.client import models as k8s
 
-from airflow_pachy.pods.watching import End, Limits, look
+from airflow_pachy.pods.watching import End, Limits, look, pause_seconds
 
 BORN = datetime(2030, 1, 1, tzinfo=UTC)
 LIMITS = Limits(schedule_seconds=100, startup_seconds=200)
@@ -112,3 +112,27 @@ def test_the_tasks_own_time_limit():
     limits = Limits(100, 200, deadline=after(60).timestamp())
     assert look(seen, limits, after(59)) is None
     assert look(seen, limits, after(60)).end is End.TIMEOUT
+
+
+@pytest.mark.parametrize(("age", "pause"), [(-5, 2), (10, 2), (40, 2), (100, 5), (400, 20), (86_400, 20)])
+def test_a_pod_that_runs_long_is_looked_at_less_often(age, pause):
+    assert pause_seconds(pod("Running"), LIMITS, after(age), 2.0) == pause
+
+
+def test_what_the_author_asks_for_is_the_least():
+    assert pause_seconds(pod("Running"), LIMITS, after(10), 60.0) == 60
+    assert pause_seconds(None, LIMITS, after(10), 0.5) == 0.5
+
+
+@pytest.mark.parametrize(("left", "pause"), [(300, 20), (7, 7), (1, 2), (-9, 2)])
+def test_a_deadline_is_not_slept_through(left, pause):
+    limits = Limits(100, 200, deadline=after(1000 + left).timestamp())
+    assert pause_seconds(pod("Running"), limits, after(1000), 2.0) == pause
+
+
+def test_a_pod_of_an_hour_costs_the_api_server_few_calls():
+    age, looks = 0.0, 0
+    while age < 3600:
+        age += pause_seconds(pod("Running"), LIMITS, after(age), 2.0)
+        looks += 1
+    assert looks < 250, "instead of 1,800"
