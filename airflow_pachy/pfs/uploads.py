@@ -11,7 +11,7 @@ import io
 import threading
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_pachy.pfs.batch_rows import BatchRows, Putting
 from airflow_pachy.pfs.edits import Source, appended
