@@ -170,7 +170,8 @@ class SecondWriter:
             while (body := read_exactly(self._news, _NEWS.size)) is not None:
                 room, files, size_bytes = _NEWS.unpack(body)
                 if room == _FAILED:
-                    error = pickle.loads(read_exactly(self._news, size_bytes) or b"")  # noqa: S301 - of our own child
+                    if (told := read_exactly(self._news, size_bytes)) is not None:
+                        error = pickle.loads(told)  # noqa: S301 - of our own child
                     break
                 with self._changed:
                     del self._given[room]
