@@ -4,14 +4,21 @@ import hashlib
 import hmac
 import json
 import os
+import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from airflow_pachy.cli import main
+from airflow_pachy.cli.airflow_rest import RestAirflow
+from airflow_pachy.metadata.models import HeadMove
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pipelines import list_job_datums, list_jobs
 
@@ -37,6 +44,24 @@ from airflow_pachy.dags import load_pipelines
 here = Path(__file__).parent
 globals().update(load_pipelines(here / "pipelines", stage={{"runner": "local"}}, git_poll=timedelta(days=30)))
 """
+RUNS = """
+from airflow.sdk import DAG
+
+from airflow_pachy.operators import DatumMapOperator, PfsPutOperator
+
+COPY = {"cmds": ["sh", "-c", "cp /pfs/in/* /pfs/out/"], "runner": "local"}
+
+with DAG("again", schedule=None):
+    put = PfsPutOperator(task_id="put", destination="again-source@master:/try", data="{{ ti.try_number }}")
+    one = {"pfs": {"name": "in", "repo": "again-source", "glob": "/*"}}
+    first = DatumMapOperator("first", input=one, output="first@master", **COPY)
+    two = {"pfs": {"name": "in", "repo": "first", "glob": "/*"}}
+    put >> first >> DatumMapOperator("second", input=two, output="second@master", **COPY)
+
+with DAG("yearly", schedule="0 0 1 1 *", catchup=False):
+    old = {"pfs": {"name": "in", "repo": "old", "glob": "/*"}}
+    DatumMapOperator("years", input=old, output="years@master", **COPY)
+"""
 BAD = """
 from pathlib import Path
 
@@ -55,15 +80,18 @@ def pipeline(name, script, **more):
 class Whole:
     """The running Airflow, its folders, and a Pfs on the same root."""
 
-    def __init__(self, airflow, home, url, pfs):
-        self.airflow, self.home, self.url, self.pfs = airflow, home, url, pfs
+    def __init__(self, airflow, home, environment, pfs):
+        self.airflow, self.home, self.environment, self.pfs = airflow, home, environment, pfs
+        self.url = environment["AIRFLOW__API__BASE_URL"]
 
     def wait_for(self, what, condition):
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             self.airflow.check()
-            if found := condition():
-                return found
+            # An API server that is busy has not answered yet, which says nothing.
+            with suppress(TimeoutError, urllib.error.URLError):
+                if found := condition():
+                    return found
             time.sleep(0.2)
         end = "\n".join(self.airflow.log.read_text(errors="replace").splitlines()[-60:])
         raise AssertionError(f"{what} has not come to be:\n{end}")
@@ -107,12 +135,18 @@ def whole(tmp_path_factory):
             "input": {"git": {"url": f"file://{origin}", "name": "project"}},
             "transform": {"cmd": ["sh", "-c", "cp /pfs/project/text /pfs/out/"]},
         },
+        "ticks": {
+            "pipeline": {"name": "ticks"},
+            "input": {"cron": {"name": "time", "spec": "0 0 1 1 *"}},
+            "transform": {"cmd": ["sh", "-c", "cp /pfs/time/* /pfs/out/"]},
+        },
     }
     for name, spec in specs.items():
         (dags / "pipelines" / f"{name}.json").write_text(json.dumps(spec))
     for name in ("one", "other"):
         (dags / "twice" / f"{name}.json").write_text("\n" + json.dumps(pipeline("same", "true")))
     (dags / "pipes.py").write_text(DAGS.format())
+    (dags / "runs.py").write_text(RUNS)
     (dags / "bad.py").write_text(BAD)
     environment = airflow_environment(home, dags, port=free_port()) | {
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
@@ -127,9 +161,9 @@ def whole(tmp_path_factory):
         Airflow(environment, home / "airflow.log") as airflow,
         Pfs.open(storage=environment["PACHY_STORAGE"], metadata=environment["PACHY_METADATA"]) as pfs,
     ):
-        for name in ("flaky", "hangs"):
-            pfs.create_repo(f"{name}-source")
-        made = Whole(airflow, home, environment["AIRFLOW__API__BASE_URL"], pfs)
+        for name in ("flaky-source", "hangs-source", "again-source", "old"):
+            pfs.create_repo(name)
+        made = Whole(airflow, home, environment, pfs)
         # A task that starts before the API server answers fails.
         made.wait_for("Airflow", airflow._healthy)
         with pfs.commit("flaky-source@master") as first:
@@ -208,6 +242,86 @@ def test_a_range_of_commits_is_a_job_for_each_in_order(whole, pachy):
 def flaky_has(pfs, content):
     job = next(list_jobs(pfs, pipeline="flaky", limit=1))
     return job.state == "success" and pfs.get_file("flaky@master:/a") == content
+
+
+def test_a_succeeded_run_that_is_cleared_runs_again_on_what_it_has_put(whole):
+    api = RestAirflow(whole.url)
+    run = api.trigger("again", "once", {})
+    first = whole.job_in("second", "success")
+    whole.wait_for("the end of the run", lambda: whole.get(f"/api/v2/dags/again/dagRuns/{run}")["state"] == "success")
+    assert whole.pfs.get_file("second@master:/try") == b"1"
+    steps = [f"{stage}.{step}" for stage in ("first", "second") for step in ("plan", "datums", "assemble")]
+    assert api.clear("again", run, [("put", -1), *((step, -1) for step in steps)]) == 7
+
+    def follows():
+        job = whole.newest("second")
+        return job if job.id != first.id and job.state == "success" else None
+
+    second = whole.wait_for("a further job", follows)
+    assert whole.pfs.get_file("second@master:/try") == b"2"
+    assert (second.run_id, second.round, first.round) == (first.run_id, 2, 1)
+    assert [job.id for job in list_jobs(whole.pfs, pipeline="second")] == [second.id, first.id]
+    history = [one.id for one in whole.pfs.list_commits("second@master")]
+    assert history == [second.output_commit, first.output_commit]
+
+
+def test_dates_of_a_cron_input_are_backfilled_tick_by_tick(whole):
+    whole.wait_for("the DAG", lambda: "ticks" in dag_ids(whole))
+    backfill(whole, "ticks", "2022-12-31", "2024-01-02")
+
+    whole.wait_for("the backfill", lambda: backfilled(whole, "ticks") == ["success"] * 2)
+    # Which run takes which tick is the queue's to say: Airflow makes a run for the schedule's last date, too.
+    made = [one.path for one in whole.pfs.list_file("ticks@master:/")]
+    assert made == ["/2023-01-01T00:00:00Z", "/2024-01-01T00:00:00Z"]
+    assert sum(job.datums_processed for job in list_jobs(whole.pfs, pipeline="ticks")) == 2
+
+
+def test_dates_of_a_schedule_are_backfilled_with_the_data_that_was_there(whole):
+    for year, text in ((2022, "before"), (2023, "after")):
+        whole.pfs.put_file("old@master:/a", text)
+        let_it_be_of(whole, whole.pfs.inspect_branch("old@master").head, datetime(year, 6, 1, tzinfo=UTC))
+    whole.wait_for("the DAG", lambda: "yearly" in dag_ids(whole))
+    backfill(whole, "yearly", "2021-12-31", "2024-01-02")
+
+    whole.wait_for("the backfill", lambda: backfilled(whole, "yearly") == ["success"] * 3)
+    jobs = {job.run_id: job for job in list_jobs(whole.pfs, pipeline="years") if job.run_id.startswith("backfill")}
+    read = {
+        run[len("backfill__") :][:4]: whole.pfs.get_file(f"years@{job.output_commit}:/a") for run, job in jobs.items()
+    }
+    assert read == {"2023": b"before", "2024": b"after"}, "2022 had no data yet, and was skipped"
+
+
+def dag_ids(whole):
+    return {dag["dag_id"] for dag in whole.get("/api/v2/dags")["dags"]}
+
+
+def backfill(whole, dag, begin, end):
+    words = ["airflow", "backfill", "create", "--dag-id", dag, "--from-date", begin, "--to-date", end]
+    words += ["--max-active-runs", "1", "--reprocess-behavior", "failed"]
+    environment = os.environ | whole.environment
+
+    def made():
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        if done.returncode == 0:
+            return True
+        # SQLite has one writer; the command gives up half-way when the scheduler is it.
+        assert "database is locked" in done.stdout + done.stderr, done.stdout[-3000:] + done.stderr[-3000:]
+        for one in whole.get(f"/api/v2/backfills?dag_id={dag}")["backfills"]:
+            if one["completed_at"] is None:
+                RestAirflow(whole.url)._json("PUT", f"/api/v2/backfills/{one['id']}/cancel")
+        return False
+
+    whole.wait_for("a backfill", made)
+
+
+def backfilled(whole, dag):
+    runs = whole.get(f"/api/v2/dags/{dag}/dagRuns")["dag_runs"]
+    return [run["state"] for run in runs if run["run_type"] == "backfill"]
+
+
+def let_it_be_of(whole, commit, moment):
+    with whole.pfs.metadata.session() as session:
+        session.execute(update(HeadMove).where(HeadMove.commit == commit).values(moved=moment))
 
 
 def test_a_push_starts_the_pipeline_that_reads_the_branch(whole):
