@@ -15,6 +15,7 @@ from airflow_pachy.cli import human
 from airflow_pachy.cli.airflow import URL_VARIABLE, NoAirflow
 from airflow_pachy.cli.command import command, json_option
 from airflow_pachy.cli.output import print_json, print_list
+from airflow_pachy.cli.session import environment_of_programs
 from airflow_pachy.errors import InvalidArgument, Unavailable
 
 if TYPE_CHECKING:
@@ -181,9 +182,8 @@ def _trigger(dag: str, run_id: str | None, conf: dict[str, Any]) -> str:
         )
     named = ["--run-id", run_id] if run_id else []
     words = [program, "dags", "trigger", dag, *named, "--output", "json", "--conf", json.dumps(conf)]
-    done = subprocess.run(
-        words, check=False, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "ignore"}
-    )
+    environment = environment_of_programs() | {"PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise Unavailable(f"airflow did not start DAG {dag!r}: {said[-1] if said else 'it said nothing'}")

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 # numpy would start threads for matrices: no command multiplies any, and all would wait. Arrow's own allocator takes
 # huge pages for each thread, and filling them with zeros takes as long as decoding what a command reads.
+# They read these variables when they are imported.
 _FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+_set: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,9 @@ class Session:
     @cached_property
     def pfs(self) -> Pfs:
         """The client; closed when the command ends."""
-        with _frugal_imports():
-            from airflow_pachy.pfs import Pfs
+        # numpy and Arrow are imported at the first look at a file, which many commands never take.
+        click.get_current_context().find_root().with_resource(_frugal())
+        from airflow_pachy.pfs import Pfs
 
         places = self.places
         client = Pfs.open(
@@ -135,18 +138,21 @@ def read_source_options(conn_id: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _frugal_imports() -> Iterator[None]:
-    """Import numpy and Arrow for a process that ends soon, unless the user has said how.
-
-    What a command starts in turn may want more, so the environment is as it was afterwards.
-    """
-    ours = _FRUGAL.keys() - os.environ.keys()
-    os.environ.update({name: _FRUGAL[name] for name in ours})
+def _frugal() -> Iterator[None]:
+    """Keep numpy and Arrow from taking more than a command needs, until it ends."""
+    _set.update(_FRUGAL.keys() - os.environ.keys())
+    os.environ.update({name: _FRUGAL[name] for name in _set})
     try:
         yield
     finally:
-        for name in ours:
+        for name in _set:
             del os.environ[name]
+        _set.clear()
+
+
+def environment_of_programs() -> dict[str, str]:
+    """The environment for a program that a command starts: as it was given to us."""
+    return {name: value for name, value in os.environ.items() if name not in _set}
 
 
 def read_connection(conn_id: str) -> PachySettings:

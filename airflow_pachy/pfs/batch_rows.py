@@ -16,7 +16,7 @@ from airflow_pachy.pfs.paths import join_path
 from airflow_pachy.pfs.scanning import KNOWN, LARGE, READ
 from airflow_pachy.pfs.tree.bulk import concat_rows
 from airflow_pachy.pfs.tree.entries import Content, Entry
-from airflow_pachy.pfs.tree.functions import call, fill_null, index_in, sort_indices, take
+from airflow_pachy.pfs.tree.functions import as_array, call, fill_null, index_in, sort_indices, take
 from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
 from airflow_pachy.pfs.tree.schema import HASH, LEAF, SEGMENT, single
 
@@ -97,11 +97,11 @@ class BatchRows:
 
     def _touched(self, files: Any) -> pa.Table:
         """Rows of files whose content is there already, with their new times and rights."""
-        rows = take(self._there, pa.array(self._places[files]))
+        rows = take(self._there, self._places[files])
         changed = {
-            "executable": pa.array(self._executable[files]),
+            "executable": as_array(self._executable[files]),
             "datum": pa.nulls(len(files), pa.string()),
-            "mtime_us": pa.array(self._mtimes_us[files]),
+            "mtime_us": as_array(self._mtimes_us[files]),
         }
         return pa.table([changed.get(name, rows[name]) for name in LEAF.names], schema=LEAF)
 
@@ -119,12 +119,12 @@ class BatchRows:
         columns: list[Any] = [
             pa.array([self._paths[file] for file in files], pa.string()),
             _hashes(self._batch, files),
-            pa.array(lengths),
-            pa.array(self._executable[files]),
+            as_array(lengths),
+            as_array(self._executable[files]),
             pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _segments(objects, offsets, lengths[packed])),
             self._inline(inline, packed),
             pa.nulls(len(files), pa.string()),
-            pa.array(self._mtimes_us[files]),
+            as_array(self._mtimes_us[files]),
         ]
         return pa.table(columns, schema=LEAF)
 
@@ -210,7 +210,7 @@ def _segments(objects: list[str], offsets: list[int], lengths: Any) -> pa.Array[
     parts: list[Any] = [
         pa.array(objects, pa.string()),
         pa.array(offsets, pa.int64()),
-        pa.array(lengths),
+        as_array(lengths),
         pa.nulls(len(objects), HASH),
     ]
     return pa.StructArray.from_arrays(parts, fields=list(SEGMENT))

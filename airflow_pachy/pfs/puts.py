@@ -37,8 +37,8 @@ from airflow_pachy.pfs.piles import EntriesBelow
 from airflow_pachy.pfs.publish import see_branch
 from airflow_pachy.pfs.seen_files import SeenFiles
 from airflow_pachy.pfs.settings import process_environment
-from airflow_pachy.pfs.sources import handler_of
-from airflow_pachy.pfs.sources.requests import PARALLEL, Request
+from airflow_pachy.pfs.sources import PARALLEL, handler_of
+from airflow_pachy.pfs.sources.requests import Request
 from airflow_pachy.pfs.splitting import PutPieces, SetFrame, Split, Staging, stage
 from airflow_pachy.pfs.stored_chunks import StoredChunks
 from airflow_pachy.pfs.tree import Tree
@@ -232,6 +232,9 @@ class Puts:
 
         Raises `CommitFinished` for a finished commit, `InvalidArgument` for ancestry.
         """
+        glance = self.root.metadata.glance if not address.is_commit_id and not address.ancestry else None
+        if glance is not None and glance.commit_of_branch(address.repo, address.ref) is not None:
+            return None  # what the branch stands for is closed, so it has no open commit
         with self.root.metadata.reader() as session:
             if not address.is_commit_id and not address.ancestry:
                 row = session.get(Branch, (address.repo, address.ref))

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_pachy.pfs.tree import NodeRef, Tree
+from airflow_pachy.lazy import LazyModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_pachy.metadata.database import Metadata
+    from airflow_pachy.pfs import tree as trees
     from airflow_pachy.pfs.content import ContentReader
     from airflow_pachy.pfs.objects.store import ObjectStore
+    from airflow_pachy.pfs.tree import Tree
+else:
+    trees = LazyModule("airflow_pachy.pfs.tree")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Root:
 
     def tree(self, root: str | None) -> Tree:
         """The tree whose NodeRef text is `root`; the empty one for None."""
-        return Tree(self.store, NodeRef.parse(root) if root else None)
+        return trees.Tree(self.store, trees.NodeRef.parse(root) if root else None)
 
 
 def tree_text(tree: Tree) -> str | None:

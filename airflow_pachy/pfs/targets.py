@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import InvalidAddress
 from airflow_pachy.pfs.address import Address, parse_address
-from airflow_pachy.pfs.handle import Commit
-from airflow_pachy.pfs.infos import BranchInfo, CommitInfo
 from airflow_pachy.pfs.names import is_commit_id
 from airflow_pachy.pfs.paths import clean_file_path
 
 if TYPE_CHECKING:
+    from airflow_pachy.pfs.handle import Commit
+    from airflow_pachy.pfs.infos import BranchInfo, CommitInfo
     from airflow_pachy.pfs.root import Root
 
-CommitLike = str | Address | CommitInfo | BranchInfo | Commit
+    CommitLike = str | Address | CommitInfo | BranchInfo | Commit
 
 
 def as_address(root: Root, value: CommitLike) -> Address:

@@ -11,14 +11,12 @@ from airflow_pachy.metadata.deferred import open_metadata
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.client.guard import guard
 from airflow_pachy.pfs.content import ContentReader
-from airflow_pachy.pfs.files import Files
 from airflow_pachy.pfs.format import ensure_format
-from airflow_pachy.pfs.handle import Commit
 from airflow_pachy.pfs.objects import open_store
 from airflow_pachy.pfs.roles import check_principal, parse_caller
 from airflow_pachy.pfs.root import Root
 from airflow_pachy.pfs.settings import process_environment, settings_from
-from airflow_pachy.pfs.targets import CommitLike, as_commit
+from airflow_pachy.pfs.targets import as_commit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,17 +26,22 @@ if TYPE_CHECKING:
 
     from airflow_pachy.metadata import Metadata
     from airflow_pachy.metadata.glance import CommitGlance
-    from airflow_pachy.pfs import lookups, open_commits, puts, record_mirrors, stored_chunks
+    from airflow_pachy.pfs import files, handle, lookups, open_commits, puts, record_mirrors, stored_chunks
     from airflow_pachy.pfs.client import Pfs
     from airflow_pachy.pfs.content import ContentWriter
     from airflow_pachy.pfs.content import writer as content_writer
+    from airflow_pachy.pfs.files import Files
+    from airflow_pachy.pfs.handle import Commit
     from airflow_pachy.pfs.objects.store import ObjectStore
     from airflow_pachy.pfs.open_commits import OpenCommits
     from airflow_pachy.pfs.puts import Puts
+    from airflow_pachy.pfs.targets import CommitLike
     from airflow_pachy.pfs.tree import Tree
 else:
     # Most need SQLAlchemy, and a client that only reads may do without: see `airflow_pachy.metadata.glance`.
     content_writer = LazyModule("airflow_pachy.pfs.content.writer")
+    files = LazyModule("airflow_pachy.pfs.files")
+    handle = LazyModule("airflow_pachy.pfs.handle")
     lookups = LazyModule("airflow_pachy.pfs.lookups")
     open_commits = LazyModule("airflow_pachy.pfs.open_commits")
     puts = LazyModule("airflow_pachy.pfs.puts")
@@ -173,15 +176,15 @@ class Client:
 
     def _handle(self, commit_id: str, *, buffered: bool) -> Commit:
         with self._root.metadata.reader() as session:
-            return Commit(cast("Pfs", self), lookups.find_commit_by_id(session, commit_id), buffered=buffered)
+            return handle.Commit(cast("Pfs", self), lookups.find_commit_by_id(session, commit_id), buffered=buffered)
 
     def _files(self, address: Address) -> Files:
         if (seen := self._glance(address)) is not None:
-            return Files(self._root.tree(seen.tree), f"{seen.repo}@{seen.id}", self._root.reader)
+            return files.Files(self._root.tree(seen.tree), f"{seen.repo}@{seen.id}", self._root.reader)
         with self._root.metadata.reader() as session:
             row = lookups.require_data(lookups.find_commit(session, address))
         tree = self.opened.tree(row) if row.state == "open" else self._root.tree(row.tree)
-        return Files(tree, f"{row.repo}@{row.id}", self._root.reader)
+        return files.Files(tree, f"{row.repo}@{row.id}", self._root.reader)
 
     def _parent_files(self, address: Address) -> Files:
         seen = self._glance(address)
@@ -191,7 +194,7 @@ class Client:
             row = lookups.find_commit(session, address)
             parent = lookups.require_data(lookups.find_commit_by_id(session, row.parent)) if row.parent else None
         tree = self._root.tree(parent.tree if parent else None)
-        return Files(tree, f"{row.repo}@{row.parent}" if row.parent else f"{row.repo}@nothing", self._root.reader)
+        return files.Files(tree, f"{row.repo}@{row.parent}" if row.parent else f"{row.repo}@nothing", self._root.reader)
 
     def _glance(self, address: Address) -> CommitGlance | None:
         """The closed commit that an address names, if that can be told without a session."""

@@ -9,7 +9,7 @@ from airflow_pachy.errors import Conflict
 from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.address import parse_branch
 from airflow_pachy.pfs.client.base import Client
-from airflow_pachy.pfs.targets import CommitLike, as_address, as_commit
+from airflow_pachy.pfs.targets import as_address, as_commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs import provenance as lineage
     from airflow_pachy.pfs.handle import Commit
     from airflow_pachy.pfs.infos import CommitInfo, TagInfo
+    from airflow_pachy.pfs.targets import CommitLike
 else:
     commits = LazyModule("airflow_pachy.pfs.commits")
     flushing = LazyModule("airflow_pachy.pfs.flushing")

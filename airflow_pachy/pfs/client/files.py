@@ -9,14 +9,13 @@ from airflow_pachy.errors import InvalidArgument
 from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.client.base import Client
 from airflow_pachy.pfs.diffs import DiffSummary, summarize
-from airflow_pachy.pfs.headers import Frames, as_frame_bytes
-from airflow_pachy.pfs.sources.requests import PARALLEL
+from airflow_pachy.pfs.sources import PARALLEL
 from airflow_pachy.pfs.targets import as_address, as_commit, as_file, as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from airflow_pachy.pfs import history, splitting
+    from airflow_pachy.pfs import headers, history, splitting
     from airflow_pachy.pfs.address import Address
     from airflow_pachy.pfs.edits import Data
     from airflow_pachy.pfs.infos import Diff, FileInfo
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 else:
+    headers = LazyModule("airflow_pachy.pfs.headers")
     history = LazyModule("airflow_pachy.pfs.history")
     splitting = LazyModule("airflow_pachy.pfs.splitting")
 
@@ -98,21 +98,21 @@ class FileVerbs(Client):
 
     def put_header(self, path: str | Address, header: bytes | str) -> None:
         """Set the bytes before every piece of a directory and of those below it; empty ones clear them."""
-        self._puts.set_frame(as_address(self._root, path), as_frame_bytes(header, "header") or b"", None)
+        self._puts.set_frame(as_address(self._root, path), headers.as_frame_bytes(header, "header") or b"", None)
 
     def put_footer(self, path: str | Address, footer: bytes | str) -> None:
         """Set the bytes behind every piece of a directory and of those below it; empty ones clear them."""
-        self._puts.set_frame(as_address(self._root, path), None, as_frame_bytes(footer, "footer") or b"")
+        self._puts.set_frame(as_address(self._root, path), None, headers.as_frame_bytes(footer, "footer") or b"")
 
     def get_header(self, path: str | Address) -> bytes:
         """The header that a directory was given; empty if none."""
         address = as_address(self._root, path)
-        return Frames(self._files(address).tree, self._root.reader).of(address.path or "").header
+        return headers.Frames(self._files(address).tree, self._root.reader).of(address.path or "").header
 
     def get_footer(self, path: str | Address) -> bytes:
         """The footer that a directory was given; empty if none."""
         address = as_address(self._root, path)
-        return Frames(self._files(address).tree, self._root.reader).of(address.path or "").footer
+        return headers.Frames(self._files(address).tree, self._root.reader).of(address.path or "").footer
 
     def put_url(
         self,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Request], None]
 
+PARALLEL = 8
+"""Files that are read at a time, unless somebody says otherwise."""
 _FSSPEC = "airflow_pachy.pfs.sources.clouds"
 HANDLERS: dict[str, str] = {
     "dvc": "airflow_pachy.pfs.dvc.source",

@@ -13,6 +13,7 @@ from airflow_pachy.errors import InvalidArgument, PathNotFound
 from airflow_pachy.pfs.edits import CopyPath, PutContents, now_us
 from airflow_pachy.pfs.paths import clean_path, join_path
 from airflow_pachy.pfs.piles import EntryPile
+from airflow_pachy.pfs.sources import PARALLEL
 from airflow_pachy.pfs.tree.entries import Entry
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.puts import Puts
     from airflow_pachy.pfs.splitting import Split
     from airflow_pachy.pfs.uploads import Told
-
-PARALLEL = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def find_rows(nodes: NodeStore, root: NodeRef | None, keys: Any) -> Iterator[pa.
         if place == end:
             continue
         leaf = nodes.load(child.ref)
-        found = functions.take(leaf.table, pa.array(_places(leaf, keys[place:end]), pa.int64()))
+        found = functions.take(leaf.table, _places(leaf, keys[place:end]))
         if found.num_rows:
             yield found
         place = end
@@ -140,7 +140,7 @@ def merge_rows(old: Node, removed: Any, added: pa.Table) -> tuple[pa.Table, Any]
         keep = np.ones(len(old), np.bool_)
         keep[_places(old, drop if len(drop) > _FEW else functions.take(drop, functions.sort_indices(drop)))] = False
         if not keep.all():
-            kept = functions.filtered(old.table, pa.array(keep))
+            kept = functions.filtered(old.table, keep)
     flags = np.zeros(kept.num_rows + added.num_rows, np.bool_)
     if not added.num_rows:
         return kept, flags

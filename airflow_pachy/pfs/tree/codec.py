@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.tree.schema import schema_of
+
+_ParquetReader: Any
+try:
+    _ParquetReader = import_module("pyarrow._parquet").ParquetReader
+except (ImportError, AttributeError):  # an Arrow that has moved it: the public module has it too
+    _ParquetReader = import_module("pyarrow.parquet.core").ParquetReader
 
 _LEAF_OPTIONS: dict[str, Any] = {
     "use_dictionary": ["segments.list.element.object", "datum"],
@@ -20,6 +26,8 @@ _INNER_OPTIONS: dict[str, Any] = {"use_dictionary": False, "column_encoding": {"
 
 def encode(table: pa.Table, level: int) -> bytes:
     """The node as one row group, zstd level 3."""
+    import pyarrow.parquet as pq
+
     sink = io.BytesIO()
     options = _INNER_OPTIONS if level else _LEAF_OPTIONS
     pq.write_table(
@@ -38,10 +46,17 @@ def encode(table: pa.Table, level: int) -> bytes:
 def read_parquet(body: bytes, columns: list[str] | None = None) -> pa.Table:
     """All rows of a Parquet object in memory, in this thread. Raises `pa.ArrowException`, `OSError`.
 
-    `pq.read_table` would look for a data set around the file first, which takes as long as reading it, and would start
-    threads that abort a process which happens to end at once ("terminate called without an active exception").
+    `pyarrow.parquet` would import all of Arrow's file systems, and its `read_table` look for a data set around the
+    file first, which takes as long as reading it, and start threads that abort a process which happens to end at once
+    ("terminate called without an active exception").
     """
-    return pq.ParquetFile(pa.BufferReader(body)).read(columns=columns, use_threads=False)
+    reader = _ParquetReader()
+    reader.open(pa.BufferReader(body), pre_buffer=False)
+    wanted = None
+    if columns is not None:
+        wanted = [index for index, path in enumerate(reader.column_paths) if path[0] in columns]
+    table: pa.Table = reader.read_all(column_indices=wanted, use_threads=False)
+    return table
 
 
 def decode(body: bytes, level: int, key: str) -> pa.Table:

@@ -7,7 +7,6 @@ from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.ranges import Slice
@@ -16,6 +15,8 @@ from airflow_pachy.pfs.tree.schema import LEAF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from airflow_pachy.pfs.tree.entries import Entry
     from airflow_pachy.pfs.tree.node import Child
@@ -162,7 +163,7 @@ def _compare(new: Slice | None, old: Slice | None) -> tuple[pa.Table, pa.Table]:
         return came, went
     places: Any
     if came["path"].equals(went["path"]):  # files were changed, none came or went: the usual case by far
-        places, twins = pa.array(np.arange(went.num_rows)), went
+        places, twins = functions.as_array(np.arange(went.num_rows)), went
     else:
         places = functions.index_in(came["path"], value_set=went["path"].combine_chunks())
         twins = functions.take(went.select(_IDENTITY), places)
@@ -171,7 +172,7 @@ def _compare(new: Slice | None, old: Slice | None) -> tuple[pa.Table, pa.Table]:
         same &= functions.fill_null(functions.call("equal", came[name], twins[name]), False).to_numpy()
     kept = np.ones(went.num_rows, np.bool_)
     kept[places.to_numpy()[same].astype(np.int64)] = False
-    return functions.filtered(came, pa.array(~same)), functions.filtered(went, pa.array(kept))
+    return functions.filtered(came, ~same), functions.filtered(went, kept)
 
 
 def _rows(rows: Slice | None) -> pa.Table:

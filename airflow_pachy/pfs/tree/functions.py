@@ -7,9 +7,13 @@ imported, which takes as long as reading a small commit; the methods `take` and 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 arrow: Any
 try:
@@ -23,14 +27,32 @@ def call(name: str, *arguments: Any) -> Any:
     return arrow.call_function(name, list(arguments))
 
 
+def cast(values: Any, type_: pa.DataType) -> Any:
+    """Values as others of a type that can hold them."""
+    return arrow.call_function("cast", [values], arrow.CastOptions.safe(type_))
+
+
+def as_array(values: npt.NDArray[Any]) -> Any:
+    """Numbers or truths of numpy as an array; `pa.array` imports numpy's masked arrays, to ask whether they are one."""
+    if values.dtype == np.bool_:
+        bits: Any = np.packbits(values, bitorder="little")
+        return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(bits)])
+    numbers: Any = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(numbers)])
+
+
 def take(values: Any, places: Any) -> Any:
-    """The rows of an array or table at these places."""
+    """The rows of an array or table at these places: an array, a list, or one of numpy's."""
+    if isinstance(places, np.ndarray):
+        places = as_array(places)
+    elif isinstance(places, list):
+        places = pa.array(places, pa.int64())
     return arrow.call_function("take", [values, places], arrow.TakeOptions())
 
 
-def filtered(values: Any, mask: Any) -> Any:
+def filtered(values: Any, mask: npt.NDArray[np.bool_]) -> Any:
     """The rows of an array or table whose mask is true."""
-    return arrow.call_function("filter", [values, mask], arrow.FilterOptions())
+    return arrow.call_function("filter", [values, as_array(mask)], arrow.FilterOptions())
 
 
 def sort_indices(values: Any) -> Any:

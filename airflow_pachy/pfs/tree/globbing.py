@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.conflicts import with_ancestors
@@ -18,6 +17,8 @@ from airflow_pachy.pfs.tree.schema import single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    import pyarrow as pa
 
     from airflow_pachy.pfs.tree.glob import Glob
     from airflow_pachy.pfs.tree.node import Child
@@ -100,8 +101,7 @@ class _Search:
 
     def in_slice(self, part: Slice) -> Iterator[pa.Table | Directory]:
         """Matches among the rows and the directories above them."""
-        rows = pa.array(_matching_rows(part, self.glob), pa.int64())
-        table = functions.take(part.leaf.table, rows)
+        table = functions.take(part.leaf.table, _matching_rows(part, self.glob))
         keys = single(table.column(0))
         place = 0
         above = {path.rpartition("/")[0] for path in part.leaf.keys[part.start : part.end].to_pylist()}

@@ -69,7 +69,7 @@ def single_segments(table: pa.Table) -> tuple[Singles, pa.Table]:
     single: Any = counts.to_numpy(zero_copy_only=False) == 1
     others = table[:0]
     if not single.all():
-        table, others = functions.filtered(table, pa.array(single)), functions.filtered(table, pa.array(~single))
+        table, others = functions.filtered(table, single), functions.filtered(table, ~single)
     flat: Any = functions.call("list_flatten", table["segments"])
     found = [table["path"], table["hash"], *(functions.struct_field(flat, place) for place in range(3))]
     found += [table["executable"], table["mtime_us"]]

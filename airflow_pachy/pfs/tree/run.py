@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.splitter import find_cuts, hash_keys
 from airflow_pachy.pfs.tree.tables import Flags
 
@@ -35,7 +36,7 @@ class Run:
         """Append rows; keys must come after those already here."""
         if not table.num_rows:
             return
-        keys: Any = table.column(0).cast(pa.binary()).to_pylist()
+        keys: Any = functions.cast(table.column(0), pa.binary()).to_pylist()
         self._tables.append(table)
         self._flags.append(flags)
         self._hashes = np.concatenate([self._hashes, hash_keys(keys, self._level, len(keys))])

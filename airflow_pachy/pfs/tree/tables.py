@@ -67,4 +67,4 @@ def _keep(old: Node, removed: set[str], ranges: list[tuple[str, str]]) -> Node:
         keep &= ~gone.to_numpy(zero_copy_only=False)
     for start, end in ranges:
         keep[old.bisect(start) : old.bisect(end)] = False
-    return old if keep.all() else Node(functions.filtered(old.table, pa.array(keep)), old.level)
+    return old if keep.all() else Node(functions.filtered(old.table, keep), old.level)
