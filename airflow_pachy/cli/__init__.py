@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import atexit
 import gc
-from typing import TYPE_CHECKING
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
 
 from airflow_pachy.lazy import exports
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_pachy.cli.app import cli
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "program"]
 
 _GC_THRESHOLD = 100_000
 
@@ -32,3 +34,26 @@ def main(args: Sequence[str] | None = None) -> int:
     from airflow_pachy.cli.app import main as run
 
     return run(args)
+
+
+def program() -> NoReturn:
+    """Be the `pachy` program: run `main`, and end the process with the code that it returns."""
+    code: list[int] = []
+    # What is registered first is called last, after threads were waited for. Others may have been before us, such as
+    # the measuring of test coverage; then the process ends as usual.
+    if not atexit._ncallbacks():  # noqa: SLF001 - there is no other way to know
+        atexit.register(_leave, code)
+    code.append(main())
+    sys.exit(code[0])
+
+
+def _leave(code: list[int]) -> None:
+    """End the process without taking its modules apart, which takes longer than giving its memory back at once."""
+    if not code:
+        return  # something was raised, and Python says what
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return  # Python tries again, and says what is wrong
+    os._exit(code[0])

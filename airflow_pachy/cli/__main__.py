@@ -1,7 +1,5 @@
 """`python -m airflow_pachy.cli` is the `pachy` command, for when the script is not on the PATH."""
 
-import sys
+from airflow_pachy.cli import program
 
-from airflow_pachy.cli import main
-
-sys.exit(main())
+program()
