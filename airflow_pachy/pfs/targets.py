@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_pachy.errors import InvalidAddress
 from airflow_pachy.pfs.address import Address, parse_address
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.infos import BranchInfo, CommitInfo
     from airflow_pachy.pfs.root import Root
 
-    CommitLike = str | Address | CommitInfo | BranchInfo | Commit
+CommitLike: TypeAlias = "str | Address | CommitInfo | BranchInfo | Commit"
 
 
 def as_address(root: Root, value: CommitLike) -> Address:
