@@ -109,7 +109,7 @@ def _matches(node: PfsInput, sources: Sources, identity: DatumIdentity, leaves: 
     name = node.name.encode()
     prefix = b"%s%d:%s" % (identity.prefix(), len(name), name)
     directories: list[tuple[DatumInput, ...]] = []
-    for found in source.tree.glob_tables(node.glob):
+    for found in source.tree.glob_tables(node.glob, ("path", "hash", "size")):
         if isinstance(found, Directory):
             directories.append((node.datum_input(source, found),))
             if len(directories) < _BATCH:

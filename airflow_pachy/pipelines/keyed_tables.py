@@ -122,7 +122,7 @@ def _files(leaf: PfsInput, sources: Sources, number: int) -> Iterator[pa.Table]:
             directories.clear()
             yield pa.table([[number] * len(items), *columns], schema=_FILE)
 
-    for found in source.tree.glob_tables(leaf.glob):
+    for found in source.tree.glob_tables(leaf.glob, ("path", "hash", "size")):
         if isinstance(found, Directory):
             directories.append(found)
             continue

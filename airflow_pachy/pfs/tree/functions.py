@@ -83,3 +83,14 @@ def fill_null(values: Any, value: Any) -> Any:
 def match_substring_regex(values: Any, pattern: str) -> Any:
     """Which texts match a regular expression."""
     return arrow.call_function("match_substring_regex", [values], arrow.MatchSubstringOptions(pattern))
+
+
+def match_substring(values: Any, pattern: str) -> Any:
+    """Which texts hold another one."""
+    return arrow.call_function("match_substring", [values], arrow.MatchSubstringOptions(pattern))
+
+
+def replace_substring_regex(values: Any, pattern: str, replacement: str) -> Any:
+    """The texts with another one where a regular expression matches."""
+    options = arrow.ReplaceSubstringOptions(pattern, replacement)
+    return arrow.call_function("replace_substring_regex", [values], options)

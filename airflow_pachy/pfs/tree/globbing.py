@@ -13,10 +13,9 @@ from airflow_pachy.pfs.tree.found import Directory, File
 from airflow_pachy.pfs.tree.node import bisect
 from airflow_pachy.pfs.tree.ranges import Slice, prefix_end, totals, walk
 from airflow_pachy.pfs.tree.rows import entries_of
-from airflow_pachy.pfs.tree.schema import single
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -35,9 +34,11 @@ def matches_of(nodes: NodeStore, root: NodeRef, glob: Glob, start: str) -> Itera
             yield from map(File, entries_of(found))
 
 
-def match_tables(nodes: NodeStore, root: NodeRef, glob: Glob, start: str) -> Iterator[pa.Table | Directory]:
-    """The same with files as rows of leaves, as many at a time as lie together."""
-    search = _Search(nodes, root, glob, start)
+def match_tables(
+    nodes: NodeStore, root: NodeRef, glob: Glob, start: str, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table | Directory]:
+    """The same with files as rows of leaves, as many at a time as lie together; of their columns all or only some."""
+    search = _Search(nodes, root, glob, start, columns)
     prefix = glob.literal_prefix
     for part in walk(nodes, root, max(prefix, start), prefix_end(prefix), fold=_one_match_at_most(glob.depth)):
         if isinstance(part, Slice):
@@ -97,21 +98,25 @@ class _Search:
     root: NodeRef
     glob: Glob
     start: str
+    columns: Sequence[str] | None = None
     seen: str = ""
 
     def in_slice(self, part: Slice) -> Iterator[pa.Table | Directory]:
         """Matches among the rows and the directories above them."""
-        table = functions.take(part.leaf.table, _matching_rows(part, self.glob))
-        keys = single(table.column(0))
+        rows = _matching_rows(part, self.glob)
+        leaf = part.leaf.table if self.columns is None else part.leaf.table.select(self.columns)
+        if len(rows) == part.end - part.start:
+            table, keys = leaf[part.start : part.end], part.leaf.keys[part.start : part.end]
+        else:
+            table, keys = functions.take(leaf, rows), functions.take(part.leaf.keys, rows)
         place = 0
-        above = {path.rpartition("/")[0] for path in part.leaf.keys[part.start : part.end].to_pylist()}
-        for directory in self.directories(above):
+        for directory in self.directories(_directories_of(part.leaf.keys[part.start : part.end])):
             end = bisect(keys, f"{directory.path}/", place)
             if end > place:
                 yield table[place:end]
             yield directory
             place = end
-        if place < table.num_rows:
+        if place < len(keys):
             yield table[place:]
 
     def directories(self, names: Iterable[str]) -> Iterator[Directory]:
@@ -132,6 +137,15 @@ def _one_match_at_most(depth: int | None) -> Callable[[Child], bool]:
         return directory != "" and child.last.startswith(f"{directory}/")
 
     return fold
+
+
+def _directories_of(paths: Any) -> list[str]:
+    """The directories right above the files of a string column."""
+    inside = functions.call("filter", paths, functions.match_substring(paths, "/"))
+    if not len(inside):
+        return []
+    found: list[str] = functions.call("unique", functions.replace_substring_regex(inside, "/[^/]*$", "")).to_pylist()
+    return found
 
 
 def _ancestor(path: str, depth: int) -> str:

@@ -18,7 +18,7 @@ from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
 from airflow_pachy.pfs.tree.splitter import FORMAT_1, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -134,14 +134,21 @@ class Tree:
             start = FIRST_PATH if after is None else self._following(after)
             yield from globbing.matches_of(self._nodes, self.root, glob, start)
 
-    def glob_tables(self, pattern: str) -> Iterator[pa.Table | Directory]:
-        """The same with files as rows of leaves (see `schema.LEAF`), as many at a time as lie together."""
+    def glob_tables(self, pattern: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table | Directory]:
+        """The same with files as rows of leaves, as many at a time as lie together.
+
+        They have the columns of `schema.LEAF`, or only those that are named: who needs few saves copying the others.
+        """
         glob = compile_glob(pattern)
         if self.root is not None and not glob.is_root and not glob.is_literal:
-            yield from globbing.match_tables(self._nodes, self.root, glob, FIRST_PATH)
+            yield from globbing.match_tables(self._nodes, self.root, glob, FIRST_PATH, columns)
             return
         for found in self.glob(pattern):
-            yield found if isinstance(found, Directory) else leaf_table([found.entry])
+            if isinstance(found, Directory):
+                yield found
+            else:
+                table = leaf_table([found.entry])
+                yield table if columns is None else table.select(columns)
 
     def hash_of(self, path: str) -> bytes:
         """32 bytes that change when anything at or below `path` does: a file's content hash; for a directory
