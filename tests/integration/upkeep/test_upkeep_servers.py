@@ -83,7 +83,7 @@ def test_the_database_on_a_server_is_rebuilt(there, tmp_path):
 
 
 def collect(pfs):
-    """Until nothing dead is too young: the store's clock tells seconds, so what is of this one is not older than now."""
+    """Until nothing dead is too young: the store's clock tells seconds, and what is of this one is not older."""
     for _ in range(100):
         if pfs.gc(dry_run=False, grace=NOW).objects("waiting") == 0:
             return
