@@ -48,6 +48,8 @@ class _Deferred:
         self._hooks: tuple[Callable[[Session], None], Callable[[Session], None]] | None = None
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # asked by `copy` and its like, also of objects that were never initialised
+            raise AttributeError(name)
         return getattr(self._open(), name)
 
     @property
