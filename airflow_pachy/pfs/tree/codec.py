@@ -17,6 +17,9 @@ try:
 except (ImportError, AttributeError):  # an Arrow that has moved it: the public module has it too
     _ParquetReader = import_module("pyarrow.parquet.core").ParquetReader
 
+# Arrow's own allocator takes huge pages for each thread that decodes, and filling them with zeros takes as long as
+# decoding a few leaves.
+_POOL = pa.system_memory_pool()
 _LEAF_OPTIONS: dict[str, Any] = {
     "use_dictionary": ["segments.list.element.object", "datum"],
     "column_encoding": {"path": "DELTA_BYTE_ARRAY"},
@@ -50,7 +53,7 @@ def read_parquet(body: bytes, columns: list[str] | None = None) -> pa.Table:
     file first, which takes as long as reading it, and start threads that abort a process which happens to end at once
     ("terminate called without an active exception").
     """
-    reader = _ParquetReader()
+    reader = _ParquetReader(memory_pool=_POOL)
     reader.open(pa.BufferReader(body), pre_buffer=False)
     wanted = None
     if columns is not None:

@@ -56,6 +56,7 @@ def diff_tables(
     """
     if (new.id if new else None) == (old.id if old else None):
         return
+    nodes.load_all([root for root in (new, old) if root is not None])
     fresh, former = _Side(nodes, new, start, end), _Side(nodes, old, start, end)
     window = _AHEAD
     while True:
