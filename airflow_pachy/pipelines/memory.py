@@ -49,8 +49,8 @@ def remember(pfs: Pfs, pipeline: str, success: pa.Table, others: pa.Table) -> No
     for _ in range(_TRIES):
         seen = _text(pfs, pipeline)
         memory = open_tree(pfs, seen)
-        rows = concat_rows([success, _unless_done(memory, others)])
-        text = tree_text(memory.merge(_NOTHING, rows.sort_by("path"), keys_are_paths=False))
+        rows = concat_rows([success, _unless_done(memory, others)]).sort_by("path") if others.num_rows else success
+        text = tree_text(memory.merge(_NOTHING, rows, keys_are_paths=False))
         if _replace(pfs, pipeline, seen, text):
             return
     raise BranchMoved(f"other jobs of pipeline {pipeline!r} changed its memory {_TRIES} times meanwhile; try again")

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from airflow_pachy.errors import Corrupt, ObjectNotFound
 from airflow_pachy.pfs.tree.codec import read_parquet
 from airflow_pachy.pfs.tree.schema import LEAF, single
-from airflow_pachy.pipelines.rows_table import bodies_of, fields_of
+from airflow_pachy.pipelines.rows_table import split_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,7 +96,7 @@ def fetch_ahead(store: ObjectStore, keys: Iterable[str]) -> Iterator[tuple[str, 
 class Outputs:
     """What some datums wrote: `files` has the columns of a tree's leaves; file n is by the datum at `owner[n]`.
 
-    `datums` are the rows of these datums, in the order of their results in one record.
+    `datums` are path and content of the rows of these datums, in the order of their results in one record.
     """
 
     datums: pa.Table
@@ -109,22 +109,23 @@ def read_outputs(store: ObjectStore, datums: pa.Table) -> Iterator[Outputs]:
 
     Raises `Corrupt` if a record is gone or another.
     """
-    records: list[str] = []
-    places: list[int] = []
-    for key, body in bodies_of(datums):
-        fields = fields_of(body, key)
-        records.append(fields[4].decode())
-        places.append(int(fields[5]))
-    numbered: Any = pa.table({"record": pa.array(records, pa.string()), "row": pa.array(places, pa.int64())})
+    if not datums.num_rows:
+        return
+    fields = split_fields(datums)
+    numbered: Any = pa.table(
+        {"record": fields[4].cast(pa.string()), "row": fields[5].cast(pa.string()).cast(pa.int64())}
+    )
+    del fields
     order = pc.sort_indices(numbered, sort_keys=[("record", "ascending"), ("row", "ascending")])
-    encoded: Any = single(numbered["record"].take(order)).dictionary_encode()
+    # All at once, for slices cost nothing: taking a few rows of a table in pieces copies all of it each time.
+    numbered, ordered = numbered.take(order), datums.select(["path", "inline"]).take(order).combine_chunks()
+    encoded: Any = single(numbered["record"]).dictionary_encode()
     starts = np.flatnonzero(np.diff(encoded.indices.to_numpy(), prepend=-1)).tolist()
     names: list[str] = encoded.dictionary.to_pylist()
     groups = iter(zip(starts, [*starts[1:], len(order)], strict=False))
     try:
         for (key, body), (start, end) in zip(fetch_ahead(store, names), groups, strict=True):
-            part = order[start:end]
-            yield _outputs_of(body, key, datums.take(part), numbered["row"].take(part))
+            yield _outputs_of(body, key, ordered[start:end], numbered["row"][start:end])
     except ObjectNotFound as error:
         raise Corrupt(f"a result record is gone ({error}); reprocess the pipeline to write it anew") from error
 

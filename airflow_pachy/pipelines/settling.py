@@ -23,7 +23,7 @@ from airflow_pachy.pipelines.job_rows import find_job
 from airflow_pachy.pipelines.memory import open_tree, remember
 from airflow_pachy.pipelines.results import read_outcomes
 from airflow_pachy.pipelines.rows import UNFINISHED, read_row
-from airflow_pachy.pipelines.rows_table import bodies_of, fields_of, inline_table, unfinished_rows
+from airflow_pachy.pipelines.rows_table import inline_table, split_fields, unfinished_rows
 
 if TYPE_CHECKING:
     from airflow_pachy.metadata.models import Job
@@ -93,42 +93,39 @@ def _compare(rows: pa.Table, outcomes: pa.Table) -> _News:
     download_bytes = upload_bytes = 0
     for start in range(0, rows.num_rows, _BATCH):
         part = rows[start : start + _BATCH]
-        ids = pc.utf8_slice_codeunits(single(part["path"]), start=len(UNFINISHED))
+        ids: Any = pc.utf8_slice_codeunits(single(part["path"]), start=len(UNFINISHED))
         found: Any = outcomes.take(pc.index_in(ids, value_set=single(outcomes["datum"])))
-        keys: Any = ids.to_pylist()
-        bodies = [body for _key, body in bodies_of(part)]
-        changed = []
-        for number, told in enumerate(zip(*(found[name].to_pylist() for name in _TOLD), strict=True)):
-            body = _told(bodies[number], keys[number], told)
-            if body != bodies[number]:
-                changed.append(number)
-                bodies[number] = body
-            states[body.partition(b"\0")[0].decode()] += 1
-        news = found.take(pa.array(changed, pa.int64()))
+        bodies, state = _told(part, found)
+        for one in pc.value_counts(state).to_pylist():
+            states[one["values"].decode()] += one["counts"]
+        changed = pc.not_equal(bodies, single(part["inline"]))
+        news = found.filter(changed)
         download_bytes += pc.sum(news["download_bytes"]).as_py() or 0
         upload_bytes += pc.sum(news["upload_bytes"]).as_py() or 0
-        done = {number for number in changed if bodies[number].startswith(b"success\0")}
-        for target, numbers in (
-            (success, [number for number in changed if number in done]),
-            (others, [number for number in changed if number not in done]),
+        done = pc.equal(state, pa.scalar(b"success"))
+        for target, chosen in (
+            (success, pc.and_(changed, done)),
+            (others, pc.and_(changed, pc.invert(done))),
         ):
-            target.append(inline_table([keys[number] for number in numbers], [bodies[number] for number in numbers]))
+            target.append(inline_table(ids.filter(chosen), bodies.filter(chosen)))
     return _News(concat_rows(success), concat_rows(others), states, download_bytes, upload_bytes)
 
 
-_TOLD = ("state", "reason", "record", "row")
-
-
-def _told(body: bytes, key: str, told: tuple[str | None, str, str, int]) -> bytes:
-    """The row's body with what was recorded of its datum, if anything was."""
-    state, error, record, row = told
-    if state is None:
-        return body
-    _state, job, reason, _error, _record, _row, inputs = fields_of(body, key)
+def _told(rows: pa.Table, found: pa.Table) -> tuple[Any, Any]:
+    """The rows' bodies with what was recorded of their datums (nulls if nothing was), and the states of these."""
+    old = split_fields(rows)
+    replace: Any = pc.replace_substring
+    coalesce: Any = pc.coalesce
+    join: Any = pc.binary_join_element_wise
     # A program's last words may hold a NUL, which parts the fields of a row.
-    error = error.replace("\0", "\ufffd")
-    head = [state.encode(), job, reason, error.encode("utf-8", "surrogateescape"), record.encode(), b"%d" % row]
-    return b"\0".join([*head, inputs] if inputs else head)
+    error = replace(single(found["reason"]), "\0", "\ufffd")
+    told = (single(found["state"]), error, single(found["record"]), single(found["row"]).cast(pa.string()))
+    state, error, record, row = (
+        coalesce(new.cast(pa.binary()), old[place]) for new, place in zip(told, (0, 3, 4, 5), strict=True)
+    )
+    head = join(state, old[1], old[2], error, record, row, b"\0")
+    has_inputs = pc.greater(pc.binary_length(old[6]), pa.scalar(0))
+    return pc.if_else(has_inputs, join(head, old[6], b"\0"), head), state
 
 
 def _examples(tree: Tree) -> tuple[DatumRow, ...]:
