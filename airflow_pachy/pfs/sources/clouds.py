@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -47,7 +48,7 @@ def put(request: Request) -> None:
         if request.recursive:
             base = path.rstrip("/")
             infos: dict[str, dict[str, Any]] = files.find(base, detail=True)
-            put_many(request, _found(files, base, infos))
+            put_many(request, _found(_PerThread(request, scheme, files), base, infos))
             return
         if files.isdir(path):
             raise InvalidArgument(f"{request.shown} is a directory; put it recursively")
@@ -55,14 +56,14 @@ def put(request: Request) -> None:
             put_one(request, stream)
 
 
-def _file_system(request: Request, scheme: str) -> tuple[Any, str]:
+def _file_system(request: Request, scheme: str, **more: bool) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     if scheme in _GOOGLE and (request.options.get("endpoint_url") or os.environ.get("STORAGE_EMULATOR_HOST")):
         # It would first ask with gRPC what kind of bucket this is, for a minute per file: only Google's own answers.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
-        files, path = url_to_fs(request.url, **request.options)
+        files, path = url_to_fs(request.url, **request.options, **more)
     except (ImportError, ValueError) as error:
         # fsspec raises ValueError for implementations whose import failed inside.
         if isinstance(error, ValueError) and not isinstance(error.__cause__, ImportError):
@@ -87,18 +88,34 @@ def _first_sentence(error: OSError) -> str:
     return f"{error.strerror or str(error).partition(': ')[0]}"
 
 
-def _found(files: Any, base: str, infos: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
+class _PerThread:
+    """The file system as each thread may use it: those that are not asynchronous have one connection for one thread."""
+
+    def __init__(self, request: Request, scheme: str, files: Any) -> None:
+        self._request, self._scheme = request, scheme
+        self._shared = files if files.async_impl else None
+        self._own = threading.local()
+
+    def open(self, path: str, size_bytes: int | None) -> AbstractContextManager[BinaryIO]:
+        """A file as a stream; a small one with a single request."""
+        files = self._shared or self._files()
+        if size_bytes is not None and size_bytes <= _WINDOW_BYTES:
+            return io.BytesIO(files.cat_file(path))
+        return cast("AbstractContextManager[BinaryIO]", files.open(path, "rb", block_size=_WINDOW_BYTES))
+
+    def _files(self) -> Any:
+        if not hasattr(self._own, "files"):
+            # Not from fsspec's cache, which would keep the connections of threads that have ended.
+            self._own.files, _ = _file_system(self._request, self._scheme, skip_instance_cache=True)
+        return self._own.files
+
+
+def _found(files: _PerThread, base: str, infos: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
     for path, info in sorted(infos.items()):
         if info.get("type") == "file" and not path.endswith("/"):
             name = path[len(base) :].lstrip("/")
-            opened = partial(_opened, files, path, info.get("size"))
+            opened = partial(files.open, path, info.get("size"))
             yield Found(name or path.rpartition("/")[2], opened, mtime_us=_mtime_us(info))
-
-
-def _opened(files: Any, path: str, size_bytes: int | None) -> AbstractContextManager[BinaryIO]:
-    if size_bytes is not None and size_bytes <= _WINDOW_BYTES:
-        return io.BytesIO(files.cat_file(path))
-    return cast("AbstractContextManager[BinaryIO]", files.open(path, "rb", block_size=_WINDOW_BYTES))
 
 
 def _mtime_us(info: Mapping[str, Any]) -> int:
@@ -134,4 +151,5 @@ def _named(request: Request) -> Iterator[None]:
 def _is_refused(error: Exception) -> bool:
     """Whether a cloud's own error means that the credentials do not do."""
     answers = (getattr(error, name, None) for name in ("code", "status_code", "status"))
-    return isinstance(error, PermissionError) or any(str(answer) in {"401", "403"} for answer in answers)
+    is_named = any("Authentication" in kind.__name__ for kind in type(error).__mro__)
+    return is_named or isinstance(error, PermissionError) or any(str(answer) in {"401", "403"} for answer in answers)

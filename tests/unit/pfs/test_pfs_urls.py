@@ -308,7 +308,31 @@ def test_what_the_listing_says_is_not_asked_again(images, cloud, monkeypatch):
     assert images.inspect_file("images@master:/t/07/f").modified == written
 
 
-@pytest.mark.parametrize("why", [PermissionError("no"), type("HttpError", (Exception,), {"code": 403})("no\nbecause")])
+def test_a_connection_that_is_for_one_thread_is_used_by_one(images, cloud, monkeypatch):
+    """Several threads at one SFTP connection wait for ever, each for an answer that another has taken."""
+    read, users = type(cloud).cat_file, {}
+
+    def noted(self, path, *args, **kwargs):
+        users.setdefault(id(self), {"self": self, "threads": set()})["threads"].add(threading.get_ident())
+        return read(self, path, *args, **kwargs)
+
+    monkeypatch.setattr(type(cloud), "cat_file", noted)
+    images.put_url("images@master:/t", "memory://bucket/in", recursive=True, parallel=4)
+    assert [len(user["threads"]) for user in users.values()] == [1] * len(users)
+
+
+class AuthenticationException(Exception):
+    """As paramiko's."""
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        PermissionError("no"),
+        AuthenticationException("no"),
+        type("HttpError", (Exception,), {"code": 403})("no\nbecause"),
+    ],
+)
 def test_refused_credentials_are_told_from_what_else_fails(images, cloud, monkeypatch, why):
     def refuses(*_: object, **__: object) -> None:
         raise why
