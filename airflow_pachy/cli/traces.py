@@ -33,7 +33,9 @@ def file(session: Session, *, address: str, as_json: bool) -> None:
     from airflow_pachy.pipelines.tracing import trace_file
 
     trace = trace_file(session.pfs, address)
-    print_fields(trace, [("File", f"{trace.commit}:{trace.file.path}"), *_fields(trace)], as_json=as_json)
+    # Most programs are given little of what there is, whose names would only push the values to the right.
+    fields = [(name, value) for name, value in _fields(trace) if value]
+    print_fields(trace, [("File", f"{trace.commit}:{trace.file.path}"), *fields], as_json=as_json)
 
 
 def _fields(trace: FileTrace) -> list[tuple[str, str]]:
