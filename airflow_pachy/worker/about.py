@@ -15,7 +15,7 @@ from importlib.metadata import version
 
 LIBRARIES = ("blake3", "botocore", "numpy", "pyarrow", "xxhash")
 STARTED = (
-    "import airflow_pachy.worker.__main__, airflow_pachy.worker.run, pyarrow.dataset;"
+    "import airflow_pachy.worker.__main__, airflow_pachy.worker.run, pyarrow.parquet;"
     "from airflow_pachy.pfs.objects import open_store;"
     "open_store('s3://bucket', s3={'region_name': 'eu-west-1'})"
 )
