@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_pachy.errors import InvalidPath
-from airflow_pachy.pfs import local_files, scanning
+from airflow_pachy.pfs import Pfs, local_files, scanning
 from airflow_pachy.pfs.content import hash_bytes
 from airflow_pachy.pfs.local_directories import DirectoryAhead, LocalDirectory, read_ahead
 from airflow_pachy.pfs.scanning import LARGE, READ
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from airflow_pachy.pfs import Pfs
-
 FILES = 30
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux reads ahead")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux reads ahead"),
+    # Commands fork before they have threads; a process that runs tests may have some.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+]
 
 
 @pytest.fixture
@@ -265,12 +267,16 @@ os.fork = fork
 code = main(["put", "file", "-r", "images@master:/", "-f", sys.argv[1]])
 print(code, len(forks))
 """
-    environment = os.environ | {
-        "PACHY_STORAGE": (tmp_path / "store").as_uri(),
-        "PACHY_METADATA": f"sqlite:///{tmp_path}/metadata.db",
-        "PACHY_CACHE": str(tmp_path / "cache"),
-    }
+    places = {"storage": (tmp_path / "store").as_uri(), "metadata": f"sqlite:///{tmp_path}/metadata.db"}
+    own = {"PACHY_STORAGE": places["storage"], "PACHY_METADATA": places["metadata"], "PACHY_CACHE": str(tmp_path / "c")}
     command = [sys.executable, "-c", script, str(folder)]
-    ended = subprocess.run(command, capture_output=True, timeout=300, check=False, env=environment)
-    assert ended.stdout == b"1 1\n"  # there is no such repo; the child is gone before this process
+    with Pfs.open(**places) as pfs:
+        pfs.create_repo("images")
+        ended = subprocess.run(command, capture_output=True, timeout=300, check=False, env=os.environ | own)
+        assert (ended.stdout, ended.stderr) == (b"0 1\n", b"")
+        pfs.put_dir("images@plain:/", folder)
+        assert pfs.tree("images@master").root.id == pfs.tree("images@plain").root.id
+        pfs.delete_repo("images")
+    ended = subprocess.run(command, capture_output=True, timeout=300, check=False, env=os.environ | own)
+    assert ended.stdout == b"1 1\n"  # the child is gone before this process
     assert b"there is no repo" in ended.stderr

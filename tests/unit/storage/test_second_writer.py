@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_pachy.errors import Corrupt
+from airflow_pachy.pfs import Pfs
 from airflow_pachy.pfs.content import ContentReader, ContentWriter
 from airflow_pachy.pfs.content import second_writer as module
 from airflow_pachy.pfs.content.second_writer import SecondWriter, second_writer
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 
 FILES = 60
 WHEN_US = 10**15
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux writes with two processes")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux writes with two processes"),
+    # Commands fork before they have threads; a process that runs tests may have some.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+]
 
 
 @pytest.fixture
@@ -197,11 +202,19 @@ os.cpu_count = lambda: 2
 code = main(["get", "file", "-r", "images@master:/", "-o", sys.argv[1]])
 print(code, len(forks))
 """
-    environment = os.environ | {
-        "PACHY_STORAGE": (tmp_path / "store").as_uri(),
-        "PACHY_METADATA": f"sqlite:///{tmp_path}/metadata.db",
-    }
+    places = {"storage": (tmp_path / "store").as_uri(), "metadata": f"sqlite:///{tmp_path}/metadata.db"}
+    own = {"PACHY_STORAGE": places["storage"], "PACHY_METADATA": places["metadata"]}
     command = [sys.executable, "-c", script, str(tmp_path / "out")]
-    ended = subprocess.run(command, capture_output=True, timeout=300, check=False, env=environment)
-    assert ended.stdout == b"1 1\n"  # there is no such repo; the other process is gone before this one
+    with Pfs.open(**places) as pfs:
+        pfs.create_repo("images")
+        with pfs.commit("images@master") as commit:
+            for number in range(20):
+                commit.put_file(f"/{number % 3}/{number}", bytes([number]) * 1000)
+        ended = subprocess.run(command, capture_output=True, timeout=300, check=False, env=os.environ | own)
+        assert (ended.stdout, ended.stderr) == (b"0 1\n", b"")
+        for number in range(20):
+            assert (tmp_path / "out" / str(number % 3) / str(number)).read_bytes() == bytes([number]) * 1000
+        pfs.delete_repo("images")
+    ended = subprocess.run(command, capture_output=True, timeout=300, check=False, env=os.environ | own)
+    assert ended.stdout == b"1 1\n"  # the other process is gone before this one
     assert b"there is no repo" in ended.stderr
