@@ -19,7 +19,7 @@ from airflow_pachy.errors import NotFound
 from airflow_pachy.metadata.models import Job
 from airflow_pachy.pfs.tree.schema import single
 from airflow_pachy.pipelines.datums_table import concat, distinct, list_tables, table_of
-from airflow_pachy.pipelines.keyed_tables import release_memory
+from airflow_pachy.pipelines.plain_memory import release_memory
 from airflow_pachy.pipelines.rows import UNFINISHED
 from airflow_pachy.pipelines.selection import Difference, compare_all
 from airflow_pachy.pipelines.snapshot import open_sources

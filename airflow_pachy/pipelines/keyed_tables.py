@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_pachy.pfs.tree import Directory
-from airflow_pachy.pfs.tree.cache import shared
 from airflow_pachy.pfs.tree.schema import HASH, single
 from airflow_pachy.pipelines.inputs import CrossInput, GroupInput, JoinInput, PfsInput, UnionInput
 from airflow_pachy.pipelines.inputs.keyed import KeyedInput
 from airflow_pachy.pipelines.inputs.keys import key_filler, text_around
+from airflow_pachy.pipelines.plain_memory import release_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.inputs.combined import CombinedInput
 
 _CHUNK = 65_536
-_MANY = 200_000
 _COLUMNS: dict[str, Any] = {"leaf": pa.int32(), "path": pa.string(), "hash": HASH, "size": pa.int64()}
 _FILE = pa.schema(_COLUMNS)
 
@@ -43,13 +42,6 @@ class Rows(NamedTuple):
 def has_columns(node: Input) -> bool:
     """Whether `keyed_rows` can list this input."""
     return isinstance(node, (JoinInput, GroupInput, CrossInput)) and all(map(_is_plain, node.members))
-
-
-def release_memory(count: int) -> None:
-    """Give back what listing so many files took: nobody reads these nodes again soon, and plans need the memory."""
-    if count >= _MANY:
-        shared.clear()
-        pa.default_memory_pool().release_unused()
 
 
 def _is_plain(member: Input) -> bool:

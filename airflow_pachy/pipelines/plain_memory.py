@@ -1,10 +1,14 @@
-"""Where Arrow takes memory from while a job is planned or assembled."""
+"""Where Arrow takes memory from while a job is planned or assembled, and when it gives it back."""
 
 from __future__ import annotations
 
 import os
 
 import pyarrow as pa
+
+from airflow_pachy.pfs.tree.cache import shared
+
+_MANY = 200_000
 
 
 def use_plain_memory() -> None:
@@ -15,3 +19,10 @@ def use_plain_memory() -> None:
     """
     if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
         pa.set_memory_pool(pa.system_memory_pool())
+
+
+def release_memory(count: int) -> None:
+    """Give back what work on so many rows took: nobody reads these nodes again soon, and what follows needs it."""
+    if count >= _MANY:
+        shared.clear()
+        pa.default_memory_pool().release_unused()

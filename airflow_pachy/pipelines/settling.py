@@ -21,6 +21,7 @@ from airflow_pachy.pfs.tree.rows import entries_of
 from airflow_pachy.pfs.tree.schema import single
 from airflow_pachy.pipelines.job_rows import find_job
 from airflow_pachy.pipelines.memory import open_tree, remember
+from airflow_pachy.pipelines.plain_memory import release_memory
 from airflow_pachy.pipelines.results import read_outcomes
 from airflow_pachy.pipelines.rows import UNFINISHED, read_row
 from airflow_pachy.pipelines.rows_table import inline_table, split_fields, unfinished_rows
@@ -65,16 +66,22 @@ class _News:
 def settle(pfs: Pfs, job: Job) -> Settlement:
     """Fold everything recorded for the job into its datum tree, its counts and its pipeline's memory. Idempotent."""
     tree = open_tree(pfs, job.datums)
-    rows = unfinished_rows(tree)
-    news = _compare(rows, read_outcomes(pfs.store, job.id if rows.num_rows else None))
+    rows = unfinished_rows(tree).select(["path", "inline"])
+    count = rows.num_rows
+    release_memory(count)
+    news = _compare(rows, read_outcomes(pfs.store, job.id if count else None))
+    del rows
+    release_memory(count)
     if news.success.num_rows or news.others.num_rows:
         remember(pfs, job.pipeline, news.success, news.others)
+        release_memory(count)
         removed = _prefixed(news.success["path"])
         tree = tree.merge(
             removed,
             concat_rows([news.others.set_column(0, "path", _prefixed(news.others["path"])), news.success]),
             keys_are_paths=False,
         )
+        release_memory(count)
     _save(pfs, job, tree, news)
     failed, pending = news.states["failed"], news.states["pending"]
     return Settlement(tree, failed, pending, _examples(tree) if failed or pending else ())
