@@ -1,7 +1,7 @@
-"""gs:// and abfs:// sources, transferred from emulators by the credentials of a named Airflow connection.
+"""gs://, abfs:// and sftp:// sources, transferred from emulators by the credentials of a named Airflow connection.
 
-They need gcsfs with gcp-storage-emulator (a Python package) and adlfs with azurite (an npm package, whose
-`azurite-blob` must be on the PATH); without these they are skipped.
+They need gcsfs with gcp-storage-emulator (a Python package), adlfs with azurite (an npm package, whose `azurite-blob`
+must be on the PATH), and paramiko, which is client and server in one; without these they are skipped.
 """
 
 from __future__ import annotations
@@ -211,3 +211,70 @@ def test_google(pachy, google, monkeypatch, capsys):
     wrong = {**extra, "keyfile_dict": json.dumps({**account, "private_key": rsa_key()[0]})}
     monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_WRONG", json.dumps({**connection, "extra": wrong}))
     check_refusal(pachy, "gs://data", "google_wrong", capsys)
+
+
+@pytest.fixture
+def sftp(tmp_path):
+    """The port of an SFTP server with the files below `/data`, for whoever is `me` with password `pw`."""
+    paramiko = pytest.importorskip("paramiko", reason="paramiko is not installed")
+    root = tmp_path / "sftp"
+    for path, content in FILES.items():
+        (root / "data" / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / "data" / path).write_bytes(content)
+
+    class Login(paramiko.ServerInterface):
+        def check_auth_password(self, username, password):
+            return paramiko.AUTH_SUCCESSFUL if (username, password) == ("me", "pw") else paramiko.AUTH_FAILED
+
+        def check_channel_request(self, kind, chanid):
+            return paramiko.OPEN_SUCCEEDED
+
+        def get_allowed_auths(self, username):
+            return "password"
+
+    class Folder(paramiko.SFTPServerInterface):
+        def at(self, path):
+            return Path(f"{root}{self.canonicalize(path)}")
+
+        def list_folder(self, path):
+            return [paramiko.SFTPAttributes.from_stat(one.stat(), one.name) for one in self.at(path).iterdir()]
+
+        def stat(self, path):
+            try:
+                return paramiko.SFTPAttributes.from_stat(self.at(path).stat())
+            except OSError as error:
+                return paramiko.SFTPServer.convert_errno(error.errno)
+
+        lstat = stat
+
+        def open(self, path, flags, attr):
+            handle = paramiko.SFTPHandle(flags)
+            handle.readfile = self.at(path).open("rb")
+            return handle
+
+    key, listener, transports = paramiko.RSAKey.generate(2048), socket.create_server(("127.0.0.1", 0)), []
+
+    def serve():
+        while True:
+            try:
+                transport = paramiko.Transport(listener.accept()[0])
+            except OSError:
+                return
+            transports.append(transport)
+            transport.add_server_key(key)
+            transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Folder)
+            threading.Thread(target=transport.start_server, kwargs={"server": Login()}, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield listener.getsockname()[1]
+    listener.close()
+    for transport in transports:
+        transport.close()
+
+
+def test_sftp(pachy, sftp, monkeypatch, capsys):
+    connection = {"conn_type": "sftp", "login": "me", "password": "pw", "port": sftp}
+    monkeypatch.setenv("AIRFLOW_CONN_SFTP_SOURCE", json.dumps(connection))
+    check(pachy, "sftp://127.0.0.1/data", "sftp_source")
+    monkeypatch.setenv("AIRFLOW_CONN_SFTP_WRONG", json.dumps({**connection, "password": "no"}))
+    check_refusal(pachy, "sftp://127.0.0.1/data", "sftp_wrong", capsys)
