@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from airflow_pachy.pfs.tree import Directory
+from airflow_pachy.pfs.tree.functions import as_array
 from airflow_pachy.pfs.tree.schema import HASH, single
 from airflow_pachy.pipelines.datums import ID_BYTES
 from airflow_pachy.pipelines.inputs import PfsInput, UnionInput
@@ -184,7 +185,7 @@ def hex_of(raw: Any, width: int) -> Any:
 
 
 def _table(ids: Any, offsets: Any, inputs: Any) -> pa.Table:
-    column = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), inputs)
+    column = pa.ListArray.from_arrays(as_array(np.asarray(offsets, np.int32)), inputs)
     return pa.table([ids, column], schema=DATUM)
 
 
@@ -195,7 +196,7 @@ def concat(tables: Iterable[pa.Table]) -> pa.Table:
 
 def distinct(datums: pa.Table) -> pa.Table:
     """Each datum once, where it comes first."""
-    numbered: Any = pa.table({"id": datums["id"], "place": np.arange(datums.num_rows)})
+    numbered: Any = pa.table({"id": datums["id"], "place": as_array(np.arange(datums.num_rows))})
     first = numbered.group_by("id", use_threads=False).aggregate([("place", "min")])["place_min"]
     if len(first) == datums.num_rows:
         return datums

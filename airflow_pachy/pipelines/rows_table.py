@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.tree.bulk import concat_rows
+from airflow_pachy.pfs.tree.functions import as_array
 from airflow_pachy.pfs.tree.schema import HASH, LEAF, SEGMENT, single
 from airflow_pachy.pipelines.datums_table import hex_of
 from airflow_pachy.pipelines.rows import UNFINISHED
@@ -34,17 +35,17 @@ def inline_table(keys: Any, bodies: Any) -> pa.Table:
     """Rows of a tree whose content is inline, in the order given; both are arrays or lists."""
     contents: Any = bodies if isinstance(bodies, pa.Array) else pa.array(bodies, pa.binary())
     count = len(contents)
-    no_segments = pa.ListArray.from_arrays(pa.array(np.zeros(count + 1, np.int32), pa.int32()), pa.array([], SEGMENT))
+    no_segments = pa.ListArray.from_arrays(as_array(np.zeros(count + 1, np.int32)), pa.array([], SEGMENT))
     digests = b"".join([blake3(body).digest() for body in contents.to_pylist()])
     columns = [
         keys if isinstance(keys, pa.Array) else pa.array(keys, pa.string()),
         pa.Array.from_buffers(HASH, count, [None, pa.py_buffer(digests)]),
         pc.binary_length(contents).cast(pa.int64()),
-        pa.array(np.zeros(count, np.bool_)),
+        as_array(np.zeros(count, np.bool_)),
         no_segments,
         contents,
         pa.nulls(count, pa.string()),
-        pa.array(np.zeros(count, np.int64)),
+        as_array(np.zeros(count, np.int64)),
     ]
     return pa.table(columns, schema=LEAF)
 
@@ -54,7 +55,7 @@ def new_rows(datums: pa.Table, leaves: Leaves, job: str, reason: str | Callable[
 
     `reason` is why all of them do, or is asked with an id and the datum's `place_of`.
     """
-    order = pa.array(sort_places(single(datums["id"])))
+    order = as_array(sort_places(single(datums["id"])))
     tables = []
     names = [leaf.name.encode() for leaf in leaves.keys]
     for start in range(0, len(order), _BATCH):
@@ -116,7 +117,7 @@ def split_fields(rows: pa.Table) -> list[Any]:
         fields = [fields_of(body, key) for key, body in bodies_of(rows)]
         return [pa.array(column, pa.binary()) for column in zip(*fields, strict=True)]
     flat = found.flatten()
-    return [flat.take(pa.array(np.arange(place, len(flat), _HEAD_FIELDS + 1))) for place in range(_HEAD_FIELDS + 1)]
+    return [flat.take(as_array(np.arange(place, len(flat), _HEAD_FIELDS + 1))) for place in range(_HEAD_FIELDS + 1)]
 
 
 def place_of(inputs: bytes) -> tuple[bytes, list[bytes]]:

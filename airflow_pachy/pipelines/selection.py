@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_pachy.pfs.tree.bulk import concat_rows
+from airflow_pachy.pfs.tree.functions import as_array
 from airflow_pachy.pfs.tree.node import bisect
 from airflow_pachy.pfs.tree.schema import single
 from airflow_pachy.pipelines.rows_table import (
@@ -72,7 +73,7 @@ def compare_all(datums: pa.Table, base: Tree) -> Difference:
     """The difference between all datums there are (each once) and those of the tree `base`, leaf by leaf."""
     ids = single(datums["id"])
     order = sort_places(ids)
-    ordered = ids.take(pa.array(order))
+    ordered = ids.take(as_array(order))
     carried = np.zeros(len(ids), np.bool_)
     vanished: list[pa.Table] = []
     place = 0
@@ -103,7 +104,7 @@ class Selector:
     def select(self, difference: Difference) -> Selection:
         """Decide for each datum that the base does not have."""
         ids = single(difference.added["id"])
-        known = self.memory.find(ids.take(pa.array(sort_places(ids)))) if len(self.memory) else EMPTY
+        known = self.memory.find(ids.take(as_array(sort_places(ids)))) if len(self.memory) else EMPTY
         here = with_state(known, "success", self.job)
         is_done = here if self.reprocess else with_state(known, "success")
         done, undone = known.filter(is_done), known.filter(pc.invert(is_done))
