@@ -91,6 +91,9 @@ def test_matches_in_columns_are_the_matches(files, pattern):
     for piece in tree.glob_tables(pattern):
         found += [piece.path] if isinstance(piece, Directory) else piece["path"].to_pylist()
     assert found == [one.path for one in tree.glob(pattern)]
+    chosen = [piece for piece in tree.glob_tables(pattern, ("path", "size")) if not isinstance(piece, Directory)]
+    whole = [piece for piece in tree.glob_tables(pattern) if not isinstance(piece, Directory)]
+    assert [piece.to_pydict() for piece in chosen] == [piece.select(["path", "size"]).to_pydict() for piece in whole]
 
 
 def test_all_rows_come_leaf_by_leaf():
