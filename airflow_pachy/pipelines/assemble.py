@@ -31,7 +31,7 @@ from airflow_pachy.pipelines.job_rows import describe_job, find_job
 from airflow_pachy.pipelines.memory import open_tree
 from airflow_pachy.pipelines.outputs import OutputBuilder
 from airflow_pachy.pipelines.parts import Combined, combine, rule_of
-from airflow_pachy.pipelines.plain_memory import use_plain_memory
+from airflow_pachy.pipelines.plain_memory import plain_memory
 from airflow_pachy.pipelines.settling import settle
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Output:
     base: Base
 
 
+@plain_memory()
 def assemble_job(pfs: Pfs, job_id: str) -> JobInfo:
     """Publish the job's output commit if all its datums are done; if the job has published, only tell about it.
 
@@ -61,7 +62,6 @@ def assemble_job(pfs: Pfs, job_id: str) -> JobInfo:
     `JobFailed` (also for a stopped job), `OutputCollision`, `PathConflict`, and `Conflict` when somebody else wrote to
     the output branch.
     """
-    use_plain_memory()
     job = _resume(pfs, job_id)
     if job.state == "success":
         return describe_job(job)

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from airflow_pachy.pfs.tree.cache import shared
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _MANY = 200_000
 
 
-def use_plain_memory() -> None:
-    """Have Arrow take memory in this process as all other code does, unless `ARROW_DEFAULT_MEMORY_POOL` says how.
+@contextmanager
+def plain_memory() -> Iterator[None]:
+    """Meanwhile Arrow takes memory as all other code does, unless `ARROW_DEFAULT_MEMORY_POOL` says how.
 
     Its own allocator keeps huge pages for each thread. Leaves are decoded by threads that end soon, so a plan that
-    reads forty of them would clear a gigabyte, which takes longer than all the rest of it.
+    reads forty of them would clear a gigabyte, which takes longer than all the rest of it. Arrow has one pool for the
+    process: whatever else the process does with Arrow takes from it too until this ends, and gives back where it took.
     """
-    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
-        pa.set_memory_pool(pa.system_memory_pool())
+    if "ARROW_DEFAULT_MEMORY_POOL" in os.environ:
+        yield
+        return
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 def release_memory(count: int) -> None:

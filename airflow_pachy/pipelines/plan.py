@@ -20,7 +20,7 @@ from airflow_pachy.pipelines.infos import JobPlan
 from airflow_pachy.pipelines.job_rows import find_job
 from airflow_pachy.pipelines.memory import open_memory, open_tree
 from airflow_pachy.pipelines.opening import open_job
-from airflow_pachy.pipelines.plain_memory import use_plain_memory
+from airflow_pachy.pipelines.plain_memory import plain_memory
 from airflow_pachy.pipelines.registry import register_pipeline
 from airflow_pachy.pipelines.selection import Selector
 from airflow_pachy.pipelines.set_plans import PlannedSet, SetPlanner
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.selection import Selection
 
 
+@plain_memory()
 def plan_job(pfs: Pfs, request: JobRequest) -> JobPlan:
     """Plan the job of an Airflow run's stage, or plan it again for its next attempt.
 
@@ -47,7 +48,6 @@ def plan_job(pfs: Pfs, request: JobRequest) -> JobPlan:
     Raises `RepoNotFound`, `BranchNotFound`, `CommitNotFound` for inputs that cannot be read, `Conflict` when the output
     branch holds somebody else's commit.
     """
-    use_plain_memory()
     pfs = pfs.acting_as(f"pipeline:{request.spec.name}")
     pipeline = register_pipeline(pfs, request.spec, request.author)
     opened = open_job(pfs, request, pipeline)
