@@ -149,7 +149,13 @@ def fail_job(pfs: Pfs, job_id: str, error: str) -> JobInfo:
 
 
 def stop_job(pfs: Pfs, job_id: str, reason: str = "stopped by hand") -> JobInfo:
-    """End a job on somebody's wish; otherwise like `fail_job`. Its pods end when Airflow ends their tasks."""
+    """End a job on somebody's wish; otherwise like `fail_job`. Its pods end when Airflow ends their tasks.
+
+    Raises `Denied` unless the caller may write what the job writes.
+    """
+    with pfs.metadata.reader() as session:
+        output = find_job(session, job_id).output_repo
+    pfs.require_writer(output)
     return settle_and_close(pfs, job_id, "stopped", reason)
 
 

@@ -57,7 +57,8 @@ def create_pipeline(
 
     An update stops the jobs that run the version before and keeps what was processed; `reprocess`, here or in the
     spec, forgets it, so that the next job runs every datum. An unchanged spec makes no new version. Raises
-    `AlreadyExists` (a pipeline, or for a new one a repo of that name), `RepoNotFound` for an input, `PipelineNotFound`.
+    `AlreadyExists` (a pipeline, or for a new one a repo of that name), `RepoNotFound` for an input, `PipelineNotFound`,
+    and `Denied` unless the caller may write what the pipeline writes, also before an update.
     """
     with pfs.metadata.reader() as session:
         row = session.get(Pipeline, spec.name)
@@ -78,6 +79,9 @@ def create_pipeline(
             f"pipeline {spec.name!r} writes the repo {spec.output_repo!r}, which exists already; "
             "choose another name, or another output_repo"
         )
+    if before is not None:
+        _require_writer(pfs, spec.name)
+    pfs.require_writer(spec.output_repo)
     _check_same_kind(pfs, spec)
     if missing:
         raise RepoNotFound(
@@ -131,7 +135,11 @@ def pipeline_versions(pfs: Pfs, name: str) -> list[PipelineInfo]:
 
 @retried
 def stop_pipeline(pfs: Pfs, name: str, reason: str = "stopped by hand") -> PipelineInfo:
-    """Keep a pipeline from planning jobs, and stop those it has; commits to its inputs go unprocessed. Idempotent."""
+    """Keep a pipeline from planning jobs, and stop those it has; commits to its inputs go unprocessed. Idempotent.
+
+    Raises `PipelineNotFound`, and `Denied` unless the caller may write what the pipeline writes.
+    """
+    _require_writer(pfs, name)
     with pfs.metadata.session() as session:
         row = _find(session, name, lock=True)
         if row.state != STOPPED:
@@ -142,7 +150,11 @@ def stop_pipeline(pfs: Pfs, name: str, reason: str = "stopped by hand") -> Pipel
 
 @retried
 def start_pipeline(pfs: Pfs, name: str) -> PipelineInfo:
-    """Let a stopped pipeline plan jobs again. The first reads the newest commits; what came meanwhile has no job."""
+    """Let a stopped pipeline plan jobs again. The first reads the newest commits; what came meanwhile has no job.
+
+    Raises `PipelineNotFound`, and `Denied` unless the caller may write what the pipeline writes.
+    """
+    _require_writer(pfs, name)
     with pfs.metadata.session() as session:
         row = _find(session, name, lock=True)
         if row.state == STOPPED:
@@ -153,11 +165,12 @@ def start_pipeline(pfs: Pfs, name: str) -> PipelineInfo:
 def delete_pipeline(pfs: Pfs, name: str, *, keep_repo: bool = False, force: bool = False) -> None:
     """Delete a pipeline, its output repo unless `keep_repo`, and what it remembers of processed datums.
 
-    Its jobs stay on record. Raises `PipelineNotFound`, `HasDependents` when other branches are computed from
-    its output, unless `force` or the repo is kept, and `Conflict` while something stands in the cluster for it, unless
-    `force`.
+    Its jobs stay on record. Raises `PipelineNotFound`, `Denied` unless the caller owns the output repo or, where that
+    is kept, may write to it, `HasDependents` when other branches are computed from its output, unless `force` or the
+    repo is kept, and `Conflict` while something stands in the cluster for it, unless `force`.
     """
     info = inspect_pipeline(pfs, name)
+    (pfs.require_writer if keep_repo else pfs.require_owner)(info.output.partition("@")[0])
     if not force:
         _require_nothing_stands(pfs, name)
     repo, _, branch = info.output.partition("@")
@@ -206,6 +219,12 @@ def live_jobs(pfs: Pfs, name: str) -> list[str]:
     with pfs.metadata.reader() as session:
         query = select(Job.id).where(Job.pipeline == name, Job.state.in_(LIVE_STATES)).order_by(Job.started)
         return list(session.scalars(query))
+
+
+def _require_writer(pfs: Pfs, name: str) -> None:
+    with pfs.metadata.reader() as session:
+        output = _find(session, name).output_repo
+    pfs.require_writer(output)
 
 
 def check_name(name: str) -> None:

@@ -32,6 +32,14 @@ class AccessVerbs(Client):
         for repo in dict.fromkeys(repos):
             access.require(self._root, repo, Role.READER)
 
+    def require_writer(self, repo: str) -> None:
+        """Raise `Denied` unless the caller may write to this repo."""
+        access.require(self._root, repo, Role.WRITER)
+
+    def require_owner(self, repo: str) -> None:
+        """Raise `Denied` unless the caller owns this repo."""
+        access.require(self._root, repo, Role.OWNER)
+
     def closed_repos(self) -> Select[Any] | None:
         """A query for the names of the repos that the caller may not read; None for an administrator."""
         return access.closed_repos(self._root.principal, self._root.groups)

@@ -229,7 +229,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
     # Access
     "grant": FREE,  # checked where it is written, in the same transaction
     "acl": _reads("repo"),
-    "require_reader": FREE,  # is a check itself
+    # Checks themselves.
+    "require_reader": FREE,
+    "require_writer": FREE,
+    "require_owner": FREE,
     "closed_repos": FREE,  # names of repos are told to everyone
 }
 

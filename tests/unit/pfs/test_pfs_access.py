@@ -247,5 +247,6 @@ def test_verbs_without_a_rule_are_refused_to_principals(ada, as_, monkeypatch):
 def test_free_verbs_are_few():
     assert {name for name, rules in RULES.items() if rules == FREE} == {
         "open", "close", "acting_as", "new_content_writer", "inspect_repo", "list_repos",
-        "publish_output_commit", "grant", "tick_triggers", "transaction", "require_reader", "closed_repos",
+        "publish_output_commit", "grant", "tick_triggers", "transaction", "closed_repos",
+        "require_reader", "require_writer", "require_owner",
     }  # fmt: skip

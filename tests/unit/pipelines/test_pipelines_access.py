@@ -7,8 +7,15 @@ from dataclasses import replace
 import pytest
 
 from airflow_pachy.errors import Denied
-from airflow_pachy.pipelines import inspect_job, inspect_job_datum, list_job_datums, list_jobs
+from airflow_pachy.pipelines import inspect_job, inspect_job_datum, list_job_datums, list_jobs, stop_job
 from airflow_pachy.pipelines.jobs import job_state, live_jobs_of
+from airflow_pachy.pipelines.lifecycle import (
+    create_pipeline,
+    delete_pipeline,
+    inspect_pipeline,
+    start_pipeline,
+    stop_pipeline,
+)
 from airflow_pachy.pipelines.tracing import trace_file
 
 
@@ -103,3 +110,53 @@ def test_who_comes_next_on_a_branch_is_told_of_jobs_that_it_may_not_read(bench, 
     ada.grant("images", "pipeline:edges", "READER")
     plan = replace(bench, pfs=as_("robot:airflow")).plan()
     assert [job.id for job in live_jobs_of(as_("user:cy"), "edges", "master")] == [plan.job_id]
+
+
+@pytest.fixture
+def job(bench, ada, as_):
+    """A job of `edges` that runs, and that user:bob may see."""
+    for principal in ("pipeline:edges", "user:bob"):
+        ada.grant("images", principal, "READER")
+    planned = replace(bench, pfs=as_("robot:airflow")).plan()
+    as_(None).grant("edges", "user:bob", "READER")
+    return planned.job_id
+
+
+STOPPING = {
+    "stop job": lambda pfs, job, spec: stop_job(pfs, job),
+    "stop": lambda pfs, job, spec: stop_pipeline(pfs, "edges"),
+    "start": lambda pfs, job, spec: start_pipeline(pfs, "edges"),
+    "update": lambda pfs, job, spec: create_pipeline(pfs, spec, update=True),
+    "delete": lambda pfs, job, spec: delete_pipeline(pfs, "edges"),
+    "delete and keep": lambda pfs, job, spec: delete_pipeline(pfs, "edges", keep_repo=True),
+}
+
+
+@pytest.mark.parametrize("deed", STOPPING)
+def test_who_may_only_read_the_output_neither_stops_nor_changes_what_makes_it(bench, job, as_, deed):
+    before = inspect_pipeline(as_(None), "edges")
+    spec = bench.spec(transform={"image": "other:1", "cmd": ["other"]})
+    with pytest.raises(Denied, match=r"user:bob may not .* repo 'edges'"):
+        STOPPING[deed](as_("user:bob"), job, spec)
+    assert inspect_job(as_(None), job).state == "running"
+    assert inspect_pipeline(as_(None), "edges") == before
+
+
+def test_who_may_write_the_output_stops_jobs_and_pipelines_and_only_an_owner_deletes(job, as_):
+    as_(None).grant("edges", "user:bob", "WRITER")
+    bob = as_("user:bob")
+    assert stop_job(bob, job).state == "stopped"
+    assert stop_pipeline(bob, "edges").state == "stopped"
+    assert start_pipeline(bob, "edges").state == "running"
+    with pytest.raises(Denied, match="OWNER"):
+        delete_pipeline(bob, "edges")
+    delete_pipeline(bob, "edges", keep_repo=True)
+    assert bob.inspect_repo("edges").name == "edges"
+
+
+def test_a_new_pipeline_does_not_take_somebodys_repo_from_another(bench, job, as_):
+    as_("user:cy").create_repo("cys")
+    spec = bench.spec(output_repo="cys")
+    as_(None).grant("edges", "user:bob", "WRITER")
+    with pytest.raises(Denied, match="repo 'cys'"):
+        create_pipeline(as_("user:bob"), spec, update=True)
