@@ -62,7 +62,7 @@ COMMANDS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "delete": (
-        "Delete a repo, a branch, a commit, a tag, files or a pipeline.",
+        "Delete a repo, a branch, a commit, a tag, files, a pipeline or a job.",
         {
             "repo": "repos:delete",
             "branch": "branches:delete",
@@ -70,6 +70,7 @@ COMMANDS: dict[str, tuple[str, dict[str, str]]] = {
             "tag": "tags:delete_tag",
             "file": "file_writes:delete",
             "pipeline": "pipeline_verbs:delete",
+            "job": "jobs:delete",
         },
     ),
     "start": (

@@ -1,4 +1,4 @@
-"""`pachy list|inspect job`."""
+"""`pachy list|inspect|stop|delete job`."""
 
 from __future__ import annotations
 
@@ -101,6 +101,21 @@ def stop(session: Session, *, job: str, reason: str) -> None:
 
     info = stop_job(session.pfs, job_id(session.pfs, job), reason)
     click.echo(end_tasks(session, [info.id]))
+
+
+@command("pachy delete job 6f1c0a4be0d54f7d9a1c3de1f0b7a9c2")
+@click.argument("job")
+def delete(session: Session, *, job: str) -> None:
+    """Delete what is recorded of a job that failed or was stopped.
+
+    What succeeded in it stays remembered. Jobs stay that made a commit which is there, and the last job that has read
+    a branch, which says how far its pipeline has come.
+    """
+    from airflow_pachy.pipelines import delete_job
+
+    found = job_id(session.pfs, job)
+    delete_job(session.pfs, found)
+    click.echo(f"Deleted job {found}")
 
 
 def job_id(pfs: Pfs, text: str) -> str:

@@ -12,6 +12,7 @@ from airflow_pachy.lazy import exports
 if TYPE_CHECKING:
     from airflow_pachy.pipelines.assemble import assemble_job
     from airflow_pachy.pipelines.datums import Datum, list_datums
+    from airflow_pachy.pipelines.deleting import delete_job
     from airflow_pachy.pipelines.infos import JobDatum, JobInfo, JobInputInfo, JobPlan, JobRequest, PlanTry
     from airflow_pachy.pipelines.inputs.sources import DatumInput
     from airflow_pachy.pipelines.jobs import (
@@ -41,6 +42,7 @@ __all__ = [
     "PlanTry",
     "Transform",
     "assemble_job",
+    "delete_job",
     "fail_job",
     "inspect_job",
     "inspect_job_datum",
@@ -65,6 +67,7 @@ _HOMES = {
     "PlanTry": "infos",
     "Transform": "transform",
     "assemble_job": "assemble",
+    "delete_job": "deleting",
     "fail_job": "jobs",
     "inspect_job": "jobs",
     "inspect_job_datum": "jobs",
