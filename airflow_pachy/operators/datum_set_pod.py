@@ -197,7 +197,9 @@ class DatumSetPodOperator(KubernetesPodOperator):
         named = SetName.of_plan(self.plan_key)
         if self.try_number == 1 or not self.reattach_on_restart or named is None:
             return None
-        return find_running(self.client, self._namespace(), named.labels, self.try_number)
+        # Others than `delete_pod` keep pods that ended, some or all of them.
+        keep_ended = self.on_finish_action.value != "delete_pod"
+        return find_running(self.client, self._namespace(), named.labels, self.try_number, keep_ended=keep_ended)
 
     def _namespace(self) -> str:
         return self.namespace or self.hook.get_namespace() or self._incluster_namespace or "default"

@@ -70,27 +70,32 @@ def create_or_adopt(client: CoreV1Api, request: k8s.V1Pod) -> k8s.V1Pod:
         time.sleep(1)
 
 
-def find_running(client: CoreV1Api, namespace: str, labels: Mapping[str, str], try_number: int) -> k8s.V1Pod | None:
+def find_running(
+    client: CoreV1Api, namespace: str, labels: Mapping[str, str], try_number: int, *, keep_ended: bool = False
+) -> k8s.V1Pod | None:
     """The newest pod with these labels that has not ended, now this try's; older ones, which do the same, are deleted.
 
-    None when there is none, or when it is gone before it could be taken over.
+    So are, unless `keep_ended`, pods that have ended: whoever waited for them died before deleting them, and what they
+    did is recorded. None when there is none, or when it is gone before it could be taken over.
     """
     selector = ",".join(f"{name}={value}" for name, value in labels.items())
-    pods = [
-        pod
-        for pod in client.list_namespaced_pod(namespace, label_selector=selector).items
-        if not has_ended(pod) and pod.metadata.deletion_timestamp is None
-    ]
+    found = client.list_namespaced_pod(namespace, label_selector=selector).items
+    present = [pod for pod in found if pod.metadata.deletion_timestamp is None]
+    pods = [pod for pod in present if not has_ended(pod)]
+    if not keep_ended:
+        for ended in filter(has_ended, present):
+            log.info("Deleting pod %s, which has ended: an earlier try did not come to it", ended.metadata.name)
+            delete(client, ended.metadata.name, namespace)
     if not pods:
         return None
     pods.sort(key=lambda pod: pod.metadata.creation_timestamp)
     for older in pods[:-1]:
         log.warning("Deleting pod %s: %s does the same", older.metadata.name, pods[-1].metadata.name)
         delete(client, older.metadata.name, namespace)
-    found = _take_over(client, pods[-1], try_number)
-    if found is not None:
-        log.info("Reattaching to pod %s, which an earlier try has started", found.metadata.name)
-    return found
+    taken = _take_over(client, pods[-1], try_number)
+    if taken is not None:
+        log.info("Reattaching to pod %s, which an earlier try has started", taken.metadata.name)
+    return taken
 
 
 def _take_over(client: CoreV1Api, pod: k8s.V1Pod, try_number: int) -> k8s.V1Pod | None:

@@ -27,9 +27,9 @@ def published(pfs, branch):
 
 
 def pods(cluster):
-    return [
-        pod for pod in cluster.core.list_namespaced_pod(cluster.namespace).items if not pod.metadata.deletion_timestamp
-    ]
+    """Pods of Airflow's tasks."""
+    found = cluster.core.list_namespaced_pod(cluster.namespace, label_selector="dag_id").items
+    return [pod for pod in found if not pod.metadata.deletion_timestamp]
 
 
 def test_local_processes_are_the_reference(airflow, words):

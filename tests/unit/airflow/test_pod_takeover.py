@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from airflow.providers.cncf.kubernetes.utils.pod_manager import OnFinishAction
 from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
 
@@ -91,6 +92,16 @@ def test_of_two_pods_the_newer_is_taken_over_and_the_other_deleted():
     api = Api(running("old", 1), running("new", 2))
     assert find_running(api, "n", {}, 3).metadata.name == "new"
     assert api.deleted == ["old"]
+
+
+@pytest.mark.parametrize(("action", "left"), [("delete_pod", []), ("keep_pod", ["p"]), ("delete_succeeded_pod", ["p"])])
+def test_a_pod_that_ended_after_its_try_had_died_is_deleted_unless_pods_are_to_be_kept(operator, action, left):
+    pod = running()
+    pod.status.phase = "Succeeded"
+    task = operator(Api(pod), None, 2)
+    task.on_finish_action = OnFinishAction(action)
+    assert task._find_running() is None
+    assert [name for name in task.client.pods if name not in task.client.deleted] == left
 
 
 def test_a_pod_that_goes_while_it_is_taken_over_is_none():
