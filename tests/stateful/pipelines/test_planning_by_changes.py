@@ -13,7 +13,7 @@ from airflow_pachy.pipelines.datums_table import Leaves
 from airflow_pachy.testing.pipelines import CodeRecovered, InProcessRunner
 
 NAMES = itertools.count()
-FEW = settings(max_examples=8)
+FEW = settings(max_examples=5)
 
 
 def leaf(repo="a", glob="/*", **more):
