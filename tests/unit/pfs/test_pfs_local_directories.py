@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support import forks
 
 from airflow_pachy.errors import InvalidPath
 from airflow_pachy.pfs import Pfs, local_files, scanning
@@ -255,21 +256,10 @@ def test_a_fork_that_is_refused_is_done_without(folder: Path, monkeypatch) -> No
 
 
 def test_the_command_reads_ahead(folder: Path, tmp_path: Path) -> None:
-    script = """
-import os, sys
-from airflow_pachy.cli import main
-plain, forks = os.fork, []
-def fork():
-    assert "pyarrow" not in sys.modules
-    forks.append(plain())
-    return forks[-1]
-os.fork = fork
-code = main(["put", "file", "-r", "images@master:/", "-f", sys.argv[1]])
-print(code, len(forks))
-"""
     places = {"storage": (tmp_path / "store").as_uri(), "metadata": f"sqlite:///{tmp_path}/metadata.db"}
     own = {"PACHY_STORAGE": places["storage"], "PACHY_METADATA": places["metadata"], "PACHY_CACHE": str(tmp_path / "c")}
-    command = [sys.executable, "-c", script, str(folder)]
+    put = ["put", "file", "-r", "images@master:/", "-f", str(folder)]
+    command = [sys.executable, "-c", forks.PROGRAM, *put]
     with Pfs.open(**places) as pfs:
         pfs.create_repo("images")
         ended = subprocess.run(command, capture_output=True, timeout=300, check=False, env=os.environ | own)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from support import forks
 
 from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs import Pfs
@@ -189,22 +190,10 @@ def test_a_fork_that_is_refused_is_done_without(monkeypatch) -> None:
 
 
 def test_the_command_writes_with_two_processes(tmp_path) -> None:
-    script = """
-import os, sys
-from airflow_pachy.cli import main
-plain, forks = os.fork, []
-def fork():
-    assert "pyarrow" not in sys.modules
-    forks.append(plain())
-    return forks[-1]
-os.fork = fork
-os.cpu_count = lambda: 2
-code = main(["get", "file", "-r", "images@master:/", "-o", sys.argv[1]])
-print(code, len(forks))
-"""
     places = {"storage": (tmp_path / "store").as_uri(), "metadata": f"sqlite:///{tmp_path}/metadata.db"}
     own = {"PACHY_STORAGE": places["storage"], "PACHY_METADATA": places["metadata"]}
-    command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    get = ["get", "file", "-r", "images@master:/", "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-c", forks.PROGRAM, *get]
     with Pfs.open(**places) as pfs:
         pfs.create_repo("images")
         with pfs.commit("images@master") as commit:
