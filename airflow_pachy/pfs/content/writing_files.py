@@ -29,7 +29,7 @@ def _open_new(name: str) -> int:
     try:
         return os.open(name, _NEW, 0o666)
     except FileExistsError:
-        os.unlink(name)  # noqa: PTH108 - a string all along, as above
+        os.unlink(name)  # noqa: PTH108 - a Path for each of many files takes long
         return os.open(name, _NEW, 0o666)
 
 
