@@ -15,9 +15,10 @@ from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.branch_graph import BranchGraph
 from airflow_pachy.pfs.describe import describe_branches
 from airflow_pachy.pfs.firing import fire_triggers, release_followers, require_one_way, set_trigger
+from airflow_pachy.pfs.heads import Seen
 from airflow_pachy.pfs.lookups import find_branch, find_commit, find_repo, require_data
-from airflow_pachy.pfs.oneshot import lock_branch
-from airflow_pachy.pfs.publish import Seen, move_head
+from airflow_pachy.pfs.oneshot_rows import lock_branch
+from airflow_pachy.pfs.publish import move_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

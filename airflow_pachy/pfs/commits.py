@@ -13,15 +13,17 @@ from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.ancestry import ancestors
 from airflow_pachy.pfs.describe import describe_commit, describe_commits
 from airflow_pachy.pfs.firing import fire_triggers
+from airflow_pachy.pfs.heads import Seen, utc_now
 from airflow_pachy.pfs.labels import check_labels, has_labels, merged_labels
 from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id, require_data
-from airflow_pachy.pfs.mirror import CommitMirror, mirror_again, mirror_key, write_mirror
+from airflow_pachy.pfs.mirror import CommitMirror, mirror_key, write_mirror
+from airflow_pachy.pfs.mirroring import mirror_again
 from airflow_pachy.pfs.names import new_id
-from airflow_pachy.pfs.oneshot import lock_branch, upstream_heads
+from airflow_pachy.pfs.oneshot_rows import lock_branch, upstream_heads
 from airflow_pachy.pfs.open_commits import last_sequence, lock_open, merged
 from airflow_pachy.pfs.overlay import rebase
 from airflow_pachy.pfs.paths import shown_path
-from airflow_pachy.pfs.publish import Seen, add_provenance, move_head, see_branch, utc_now
+from airflow_pachy.pfs.publish import add_provenance, move_head, see_branch
 from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pfs.tree import Tree
 

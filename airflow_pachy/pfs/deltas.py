@@ -6,7 +6,6 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.objects import new_ulid
@@ -41,6 +40,8 @@ SCHEMA = pa.schema(_COLUMNS, metadata={"pachy": "delta 1"})
 
 def write_delta(store: ObjectStore, commit_id: str, changes: Sequence[Change]) -> str:
     """Store a batch of changes, in their order, and return its key; the name is unique and never used again."""
+    import pyarrow.parquet as pq
+
     key = f"deltas/{commit_id[:2]}/{commit_id}/{new_ulid()}"
     buffer = io.BytesIO()
     table = pa.Table.from_pylist([_row(change) for change in changes], schema=SCHEMA)

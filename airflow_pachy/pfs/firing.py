@@ -21,8 +21,9 @@ from airflow_pachy.metadata.models import Branch, BranchProvenance, Commit, Head
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.ancestry import ancestors
 from airflow_pachy.pfs.describe import describe_branches, trigger_of
+from airflow_pachy.pfs.heads import Seen, utc_now
 from airflow_pachy.pfs.lookups import find_branch
-from airflow_pachy.pfs.publish import Seen, move_head, utc_now
+from airflow_pachy.pfs.publish import move_head
 from airflow_pachy.pfs.schedules import Schedule
 
 if TYPE_CHECKING:

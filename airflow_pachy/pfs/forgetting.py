@@ -10,9 +10,9 @@ from airflow_pachy.errors import CommitOpen, Conflict, HasDependents
 from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit, Job, JobInput, Tag
 from airflow_pachy.pfs.describe import describe_commit
+from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.lookups import find_commit
-from airflow_pachy.pfs.mirror import mirror_again
-from airflow_pachy.pfs.publish import utc_now
+from airflow_pachy.pfs.mirroring import mirror_again
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -8,27 +8,20 @@ A copy left behind by a writer that died before its transaction is told by fsck 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-
 from airflow_pachy.errors import Corrupt
-from airflow_pachy.metadata.models import Commit, CommitProvenance, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.orm import Session
-
+    from airflow_pachy.metadata.models import Commit
     from airflow_pachy.pfs.objects.store import ObjectStore
-    from airflow_pachy.pfs.root import Root
 
 FORMAT = 1
 PREFIX = "commits/"
-_PAGE = 500
 _TIMES = frozenset({"started", "finished", "forgotten"})
 
 
@@ -78,6 +71,10 @@ class CommitMirror:
         """The facts that are columns of the commit's row, under the same names."""
         return tuple(name for name in cls.__slots__ if name not in {"provenance", "tags"})
 
+    def values(self) -> dict[str, Any]:
+        """Those columns of the commit's row."""
+        return {name: getattr(self, name) for name in self.columns()}
+
     def to_json(self) -> bytes:
         """The object's body."""
         document: dict[str, Any] = {"format": FORMAT}
@@ -99,29 +96,6 @@ def mirror_key(commit_id: str) -> str:
 def write_mirror(store: ObjectStore, mirror: CommitMirror) -> None:
     """Write or rewrite the mirror of a commit."""
     store.put(mirror_key(mirror.id), mirror.to_json())
-
-
-def mirror_again(root: Root, commit_ids: Sequence[str]) -> None:
-    """Write the mirrors of commits as they are in the database now; those that are open or gone are left out."""
-    for at in range(0, len(commit_ids), _PAGE):
-        with root.metadata.reader() as session:
-            mirrors = mirrors_of(session, commit_ids[at : at + _PAGE])
-        for mirror in mirrors:
-            write_mirror(root.store, mirror)
-
-
-def mirrors_of(session: Session, commit_ids: Sequence[str]) -> list[CommitMirror]:
-    """The mirrors that closed commits should have."""
-    rows = session.scalars(select(Commit).where(Commit.id.in_(commit_ids), Commit.state != "open")).all()
-    ids = [row.id for row in rows]
-    edges = select(CommitProvenance).where(CommitProvenance.commit.in_(ids))
-    upstream: dict[str, list[str]] = defaultdict(list)
-    for edge in session.scalars(edges.order_by(CommitProvenance.commit, CommitProvenance.upstream)):
-        upstream[edge.commit].append(edge.upstream)
-    tags: dict[str, list[TagMirror]] = defaultdict(list)
-    for tag in session.scalars(select(Tag).where(Tag.commit.in_(ids)).order_by(Tag.name)):
-        tags[tag.commit].append(TagMirror(tag.name, tag.created, tag.author))
-    return [CommitMirror.of(row, upstream[row.id], tags[row.id]) for row in rows]
 
 
 def read_mirror(store: ObjectStore, commit_id: str) -> dict[str, Any]:

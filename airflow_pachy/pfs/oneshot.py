@@ -9,29 +9,31 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from sqlalchemy import select
+from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import BranchMoved, Conflict, NotFound
+from airflow_pachy.lazy import LazyModule
+from airflow_pachy.metadata import plain
 from airflow_pachy.metadata.contention import retry
-from airflow_pachy.metadata.models import Branch, BranchProvenance, Commit
-from airflow_pachy.pfs.firing import fire_triggers
+from airflow_pachy.pfs.heads import Seen, Start, utc_now
 from airflow_pachy.pfs.mirror import CommitMirror, mirror_key, write_mirror
-from airflow_pachy.pfs.names import new_id
+from airflow_pachy.pfs.names import check_branch_name, new_id
 from airflow_pachy.pfs.overlay import Overlay, rebase
-from airflow_pachy.pfs.publish import Seen, add_provenance, ensure_branch, move_head, see_branch, utc_now
+from airflow_pachy.pfs.record_copies import FORMAT, encode_record, record_key
 from airflow_pachy.pfs.root import tree_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy.orm import Session
-
+    from airflow_pachy.metadata.plain import PlainHead
+    from airflow_pachy.pfs import oneshot_rows
     from airflow_pachy.pfs.address import Address
     from airflow_pachy.pfs.edits import Edit
     from airflow_pachy.pfs.root import Root
     from airflow_pachy.pfs.tree import Tree
+else:
+    # Needs SQLAlchemy, and most commits of a command line do without: see `airflow_pachy.metadata.plain`.
+    oneshot_rows = LazyModule("airflow_pachy.pfs.oneshot_rows")
 
 TRIES = 10
 _FIRST_WAIT_SECONDS = 0.05
@@ -40,6 +42,18 @@ _LONGEST_WAIT_SECONDS = 5.0
 
 class BranchBusy(BranchMoved):
     """A user opened a commit on the branch meanwhile: the edit belongs in there."""
+
+
+def plain_head(root: Root, branch: Address) -> PlainHead | None:
+    """Where a commit on the branch begins, if it is one that needs no session; such a branch has no open commit.
+
+    Raises `InvalidName` for a branch that is to be made.
+    """
+    glance = root.metadata.glance
+    found = None if glance is None else plain.plain_head(glance, branch.repo, branch.ref)
+    if found is not None and found.head is None:
+        check_branch_name(branch.ref)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +72,17 @@ class OneShot:
         Raises `PathConflict`, `RepoNotFound`, `BranchBusy` when the branch has an open commit.
         """
         commit_id = new_id()
-        self.root.metadata.on_rollback(lambda: self.root.store.delete([mirror_key(commit_id)]))
+        if self.root.metadata.in_transaction:
+            self.root.metadata.on_rollback(lambda: self.root.store.delete([mirror_key(commit_id)]))
         made: _Made | None = None
         try:
             for attempt in range(TRIES - 1):
-                with self.root.metadata.reader() as session:
-                    start = _look(session, self.branch)
+                start, head = self._look()
                 made = self._edited(start, made)
                 if made is None:
                     return None
                 try:
-                    self._publish(commit_id, start, made.tree)
+                    self._publish(commit_id, start, head, made.tree)
                 except BranchBusy:
                     raise
                 except BranchMoved:
@@ -81,28 +95,45 @@ class OneShot:
             self.root.store.delete([mirror_key(commit_id)])
             raise
 
-    def _publish(self, commit_id: str, start: _Start, tree: Tree) -> None:
+    def _look(self) -> tuple[Start, PlainHead | None]:
+        head = plain_head(self.root, self.branch)
+        if head is not None:
+            return Start(Seen(head.head, head.ordinal), head.tree), head
+        with self.root.metadata.reader() as session:
+            return oneshot_rows.look(session, self.branch), None
+
+    def _publish(self, commit_id: str, start: Start, head: PlainHead | None, tree: Tree) -> None:
         mirror = self._draft(commit_id, start, tree)
         write_mirror(self.root.store, mirror)
-        retry(self.root.metadata, lambda: self._insert(start, mirror))
+        if head is None or not self._publish_plainly(head, mirror):
+            retry(self.root.metadata, lambda: self._insert(start, mirror))
 
-    def _insert(self, start: _Start, mirror: CommitMirror) -> None:
+    def _publish_plainly(self, head: PlainHead, mirror: CommitMirror) -> bool:
+        glance = self.root.metadata.glance
+        return glance is not None and plain.publish(glance, head, mirror.values(), self._copy_branch)
+
+    def _copy_branch(self, row: Mapping[str, Any]) -> None:
+        """Write the copy of a branch that is made, as `RecordMirrors` does."""
+        document = {"format": FORMAT, "pachy_branch": [row], "pachy_branch_provenance": []}
+        self.root.store.put(record_key("branches", (row["repo"], row["name"])), encode_record(document))
+
+    def _insert(self, start: Start, mirror: CommitMirror) -> None:
         with self.root.metadata.session() as session:
-            _insert(session, self.branch, start, mirror)
+            oneshot_rows.insert(session, self.branch, start, mirror)
 
     def _run_locked(self, commit_id: str, made: _Made | None) -> str | None:
         with self.root.metadata.session() as session:
-            lock_branch(session, self.branch, self.root.principal)
-            start = _look(session, self.branch)
+            oneshot_rows.lock_branch(session, self.branch, self.root.principal)
+            start = oneshot_rows.look(session, self.branch)
             made = self._edited(start, made)
             if made is None:
                 return None
             mirror = self._draft(commit_id, start, made.tree)
             write_mirror(self.root.store, mirror)
-            _insert(session, self.branch, start, mirror)
+            oneshot_rows.insert(session, self.branch, start, mirror)
         return commit_id
 
-    def _edited(self, start: _Start, earlier: _Made | None) -> _Made | None:
+    def _edited(self, start: Start, earlier: _Made | None) -> _Made | None:
         base = self.root.tree(start.tree)
         if earlier is not None and self.edit.blind:
             tree, _ = rebase(earlier.base, earlier.tree, base)
@@ -112,7 +143,7 @@ class OneShot:
             tree = files.tree()
         return None if self.edit.optional and tree.root == base.root else _Made(base, tree)
 
-    def _draft(self, commit_id: str, start: _Start, tree: Tree) -> CommitMirror:
+    def _draft(self, commit_id: str, start: Start, tree: Tree) -> CommitMirror:
         now = utc_now()
         return CommitMirror(
             id=commit_id,
@@ -142,58 +173,6 @@ class _Made:
 
     base: Tree
     tree: Tree
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """What a one-shot commit is built on."""
-
-    seen: Seen
-    tree: str | None
-    provenance: tuple[str, ...]
-
-
-def lock_branch(session: Session, branch: Address, author: str | None) -> Branch:
-    """The branch's row, made if there is none, locked until the transaction ends."""
-    ensure_branch(session, branch, author)
-    query = select(Branch).where(Branch.repo == branch.repo, Branch.name == branch.ref)
-    return session.scalars(query.with_for_update().execution_options(populate_existing=True)).one()
-
-
-def upstream_heads(session: Session, branch: Address) -> tuple[str, ...]:
-    """The heads of the branch's direct upstream branches: what a new commit on it derives from by default."""
-    edges = BranchProvenance
-    query = (
-        select(Branch.head)
-        .join(edges, (edges.upstream_repo == Branch.repo) & (edges.upstream_branch == Branch.name))
-        .where(edges.repo == branch.repo, edges.branch == branch.ref, Branch.head.is_not(None))
-    )
-    return tuple(head for head in session.scalars(query) if head is not None)
-
-
-def _look(session: Session, branch: Address) -> _Start:
-    row = session.get(Branch, (branch.repo, branch.ref))
-    if row is not None and row.open_commit is not None:
-        raise BranchBusy(f"commit {row.open_commit} was opened on {branch} meanwhile")
-    seen = see_branch(session, branch)
-    tree = session.scalar(select(Commit.tree).where(Commit.id == seen.head)) if seen.head else None
-    return _Start(seen, tree, upstream_heads(session, branch))
-
-
-def _insert(session: Session, branch: Address, start: _Start, mirror: CommitMirror) -> None:
-    row = ensure_branch(session, branch, mirror.author)
-    if row.open_commit is not None:
-        raise BranchBusy(f"commit {row.open_commit} was opened on {branch} meanwhile")
-    move_head(session, branch, mirror.id, start.seen, mirror.author)
-    session.add(commit_row(mirror))
-    session.flush()
-    add_provenance(session, mirror.id, start.provenance)
-    fire_triggers(session, branch, mirror.author)
-
-
-def commit_row(mirror: CommitMirror) -> Commit:
-    """The SQL row of a commit that is described by its mirror."""
-    return Commit(**{name: getattr(mirror, name) for name in mirror.columns()})
 
 
 def _wait(attempt: int) -> None:

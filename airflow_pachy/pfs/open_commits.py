@@ -19,11 +19,11 @@ from airflow_pachy.errors import CommitFinished
 from airflow_pachy.metadata.contention import retry
 from airflow_pachy.metadata.models import Commit, Delta
 from airflow_pachy.pfs.deltas import read_delta, write_delta
+from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.labels import merged_labels
 from airflow_pachy.pfs.layered import LayeredStore
 from airflow_pachy.pfs.lookups import find_commit_by_id
 from airflow_pachy.pfs.overlay import Overlay
-from airflow_pachy.pfs.publish import utc_now
 from airflow_pachy.pfs.tree import NodeRef, Tree
 
 if TYPE_CHECKING:

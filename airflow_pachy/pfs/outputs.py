@@ -15,10 +15,12 @@ from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.firing import fire_triggers
+from airflow_pachy.pfs.heads import Seen, utc_now
 from airflow_pachy.pfs.lookups import find_commit_by_id
-from airflow_pachy.pfs.mirror import CommitMirror, mirror_again, write_mirror
+from airflow_pachy.pfs.mirror import CommitMirror, write_mirror
+from airflow_pachy.pfs.mirroring import mirror_again
 from airflow_pachy.pfs.names import new_id
-from airflow_pachy.pfs.publish import Seen, add_provenance, ensure_branch, move_head, see_branch, utc_now
+from airflow_pachy.pfs.publish import add_provenance, ensure_branch, move_head, see_branch
 from airflow_pachy.pfs.root import tree_text
 
 if TYPE_CHECKING:

@@ -6,8 +6,6 @@ number on its branch and a row in the queue of moves, written in the same transa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, or_, select, update
@@ -16,28 +14,17 @@ from sqlalchemy.exc import IntegrityError
 from airflow_pachy.errors import AlreadyExists, BranchMoved
 from airflow_pachy.metadata.changes import touch
 from airflow_pachy.metadata.models import Branch, CommitProvenance, HeadMove, Tag
+from airflow_pachy.pfs.heads import Seen, utc_now
 from airflow_pachy.pfs.lookups import find_repo
 from airflow_pachy.pfs.names import check_branch_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
     from airflow_pachy.pfs.address import Address
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a writer saw of a branch when it began: its head and the number of its last move."""
-
-    head: str | None
-    ordinal: int
-
-
-def utc_now() -> datetime:
-    """The present, with its time zone."""
-    return datetime.now(UTC)
 
 
 def ensure_branch(session: Session, address: Address, author: str | None) -> Branch:

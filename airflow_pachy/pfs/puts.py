@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from sqlalchemy import select
-
 from airflow_pachy.errors import CommitFinished, InvalidArgument
-from airflow_pachy.metadata.models import Branch, Commit
+from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.content import ContentWriter
 from airflow_pachy.pfs.edits import (
     AppendData,
@@ -30,11 +28,9 @@ from airflow_pachy.pfs.headers import Frames, Framing, copied_attributes, requir
 from airflow_pachy.pfs.labels import check_labels
 from airflow_pachy.pfs.local_directories import LocalDirectory
 from airflow_pachy.pfs.local_files import WHOLE_BYTES
-from airflow_pachy.pfs.lookups import find_commit, find_repo
-from airflow_pachy.pfs.oneshot import BranchBusy, OneShot
+from airflow_pachy.pfs.oneshot import BranchBusy, OneShot, plain_head
 from airflow_pachy.pfs.paths import clean_file_path
 from airflow_pachy.pfs.piles import EntriesBelow
-from airflow_pachy.pfs.publish import see_branch
 from airflow_pachy.pfs.seen_files import SeenFiles
 from airflow_pachy.pfs.settings import process_environment
 from airflow_pachy.pfs.sources import PARALLEL, handler_of
@@ -48,9 +44,17 @@ from airflow_pachy.pfs.uploads import KnownChunks, PutDirectory, Told
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from airflow_pachy.metadata import models
+    from airflow_pachy.metadata.models import Commit
+    from airflow_pachy.pfs import lookups, oneshot_rows
     from airflow_pachy.pfs.address import Address
     from airflow_pachy.pfs.open_commits import OpenCommits
     from airflow_pachy.pfs.root import Root
+else:
+    # Need SQLAlchemy, and most puts of a command line do without: see `airflow_pachy.metadata.plain`.
+    models = LazyModule("airflow_pachy.metadata.models")
+    lookups = LazyModule("airflow_pachy.pfs.lookups")
+    oneshot_rows = LazyModule("airflow_pachy.pfs.oneshot_rows")
 
 _BUSY_TRIES = 5
 _SPOOL_BYTES = 8 << 20
@@ -59,10 +63,10 @@ _PIECES_AT_ONCE = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Puts:
-    """The writing half of a client."""
+    """The writing half of a client; `opened` is called for what it has to do with open commits."""
 
     root: Root
-    opened: OpenCommits
+    opened: Callable[[], OpenCommits]
 
     def put_file(
         self,
@@ -204,7 +208,7 @@ class Puts:
             commit = self.open_target(address)
             try:
                 if commit is not None:
-                    self.opened.write(commit, edit, labels)
+                    self.opened().write(commit, edit, labels)
                 else:
                     OneShot(self.root, address.commit, edit, labels=labels).run()
             except BranchBusy:
@@ -224,25 +228,24 @@ class Puts:
     def files_at(self, address: Address) -> Tree:
         """The files of a commit; of an open one, as they are at this moment."""
         with self.root.metadata.reader() as session:
-            row = find_commit(session, address)
-        return self.opened.tree(row) if row.state == "open" else self.root.tree(row.tree)
+            row = lookups.find_commit(session, address)
+        return self.opened().tree(row) if row.state == "open" else self.root.tree(row.tree)
 
     def open_target(self, address: Address) -> Commit | None:
         """The open commit an address means for writing; None for a branch without one.
 
         Raises `CommitFinished` for a finished commit, `InvalidArgument` for ancestry.
         """
-        glance = self.root.metadata.glance if not address.is_commit_id and not address.ancestry else None
-        if glance is not None and glance.commit_of_branch(address.repo, address.ref) is not None:
-            return None  # what the branch stands for is closed, so it has no open commit
+        if not address.is_commit_id and not address.ancestry and plain_head(self.root, address) is not None:
+            return None
         with self.root.metadata.reader() as session:
             if not address.is_commit_id and not address.ancestry:
-                row = session.get(Branch, (address.repo, address.ref))
+                row = session.get(models.Branch, (address.repo, address.ref))
                 if row is None:
-                    find_repo(session, address.repo)
+                    lookups.find_repo(session, address.repo)
                     return None
-                return session.get_one(Commit, row.open_commit) if row.open_commit else None
-            commit = find_commit(session, address)
+                return session.get_one(models.Commit, row.open_commit) if row.open_commit else None
+            commit = lookups.find_commit(session, address)
         if commit.state != "open":
             raise CommitFinished(
                 f"commit {commit.repo}@{commit.id} is {commit.state} and cannot change; write to "
@@ -264,13 +267,13 @@ class Puts:
     def _present_files(self, address: Address) -> Tree:
         """What a put would find now."""
         commit = self.open_target(address)
-        return self._head_files(address) if commit is None else self.opened.tree(commit)
+        return self._head_files(address) if commit is None else self.opened().tree(commit)
 
     def _head_files(self, address: Address) -> Tree:
+        if (head := plain_head(self.root, address)) is not None:
+            return self.root.tree(head.tree)
         with self.root.metadata.reader() as session:
-            seen = see_branch(session, address)
-            tree = session.scalar(select(Commit.tree).where(Commit.id == seen.head)) if seen.head else None
-        return self.root.tree(tree)
+            return self.root.tree(oneshot_rows.head_tree(session, address))
 
 
 def _is_large(source: Source) -> bool:

@@ -8,15 +8,14 @@ deleted behind the transaction.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, unquote
 
 from sqlalchemy import inspect, select
 
-from airflow_pachy.errors import Corrupt
 from airflow_pachy.metadata.changes import KINDS, Key, touched
+from airflow_pachy.pfs.record_copies import FORMAT, PREFIX, encode_record, record_key
 from airflow_pachy.pfs.rows import pages, row_document
 
 if TYPE_CHECKING:
@@ -30,14 +29,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.objects.store import ObjectStore
     from airflow_pachy.pfs.root import Root
 
-FORMAT = 1
-PREFIX = "refs/"
 _GONE = "pachy_gone"
-
-
-def record_key(kind: str, key: Sequence[str]) -> str:
-    """Where the copy of a record lies."""
-    return f"{PREFIX}{kind}/{'/'.join(quote(str(part), safe='') for part in key)}.json"
 
 
 def parse_record_key(key: str) -> tuple[str, Key] | None:
@@ -81,22 +73,6 @@ def record_keys(root: Root, *, leave_out: Collection[str] = ()) -> Iterator[tupl
         columns = tuple(getattr(form.model, name) for name in form.key)
         for row in pages(root, select(*columns), columns):
             yield kind, tuple(str(part) for part in row)
-
-
-def encode_record(document: Mapping[str, Any]) -> bytes:
-    """The body of a copy."""
-    return json.dumps(document, ensure_ascii=False, indent=1).encode()
-
-
-def decode_record(body: bytes, where: str) -> dict[str, Any]:
-    """What a copy says. Raises `Corrupt`."""
-    try:
-        document = json.loads(body)
-    except ValueError as error:
-        raise Corrupt(f"{where} is not the JSON copy of a record: {error}") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise Corrupt(f"{where} has an unknown format; this version reads format {FORMAT}")
-    return document
 
 
 @dataclass(frozen=True, slots=True)

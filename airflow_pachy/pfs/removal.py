@@ -11,10 +11,12 @@ from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit, CommitProvenance, HeadMove, Tag
 from airflow_pachy.pfs.address import Address
 from airflow_pachy.pfs.firing import in_trigger_order
+from airflow_pachy.pfs.heads import Seen
 from airflow_pachy.pfs.lookups import find_commit, find_commit_by_id
-from airflow_pachy.pfs.mirror import mirror_again, mirror_key
+from airflow_pachy.pfs.mirror import mirror_key
+from airflow_pachy.pfs.mirroring import mirror_again
 from airflow_pachy.pfs.provenance import downstream_closure
-from airflow_pachy.pfs.publish import Seen, move_head
+from airflow_pachy.pfs.publish import move_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

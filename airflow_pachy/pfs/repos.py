@@ -15,11 +15,12 @@ from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import BranchProvenance, Commit, CommitProvenance, Repo
 from airflow_pachy.pfs.access import grant_creator, with_roles
 from airflow_pachy.pfs.describe import describe_repos
+from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.labels import check_labels, has_labels, merged_labels
 from airflow_pachy.pfs.lookups import find_repo
-from airflow_pachy.pfs.mirror import mirror_again, mirror_key
+from airflow_pachy.pfs.mirror import mirror_key
+from airflow_pachy.pfs.mirroring import mirror_again
 from airflow_pachy.pfs.names import check_repo_name
-from airflow_pachy.pfs.publish import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,18 +11,23 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
-
+from airflow_pachy.lazy import LazyModule
 from airflow_pachy.metadata.contention import retry
-from airflow_pachy.metadata.models import StoredObject
-from airflow_pachy.pfs.publish import utc_now
+from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.tree.entries import Segment
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
     from sqlalchemy import Insert
     from sqlalchemy.orm import Session
 
+    from airflow_pachy.metadata import models
     from airflow_pachy.metadata.database import Metadata
+    from airflow_pachy.metadata.models import StoredObject
+else:
+    # A put of small files asks for no chunks, and may need no SQLAlchemy at all: see `airflow_pachy.metadata.plain`.
+    sa = LazyModule("sqlalchemy")
+    models = LazyModule("airflow_pachy.metadata.models")
 
 _BATCH = 500
 
@@ -39,16 +44,16 @@ class StoredChunks:
         """Where a chunk lies, now in use; None if nobody knows, or it is about to be deleted."""
         key = digest.hex()
         with self._metadata.reader() as session:
-            if session.get(StoredObject, key) is None:
+            if session.get(models.StoredObject, key) is None:
                 return None
         row = retry(self._metadata, lambda: self._take(key))
         return None if row is None else (Segment(row.object, row.position, row.size_bytes),)
 
     def _take(self, key: str) -> StoredObject | None:
         with self._metadata.session() as session:
-            used = update(StoredObject).where(StoredObject.hash == key).values(used=utc_now())
+            used = sa.update(models.StoredObject).where(models.StoredObject.hash == key).values(used=utc_now())
             session.execute(used.execution_options(synchronize_session=False))
-            return session.get(StoredObject, key)
+            return session.get(models.StoredObject, key)
 
     def add(self, digest: bytes, place: Segment) -> None:
         """A chunk that is being uploaded."""
@@ -78,7 +83,9 @@ class StoredChunks:
         """Insert rows, unless somebody has offered the same chunk meanwhile; theirs is as good."""
         hashes = [row["hash"] for row in rows]
         with self._metadata.session() as session:
-            known = set(session.scalars(select(StoredObject.hash).where(StoredObject.hash.in_(hashes))))
+            known = set(
+                session.scalars(sa.select(models.StoredObject.hash).where(models.StoredObject.hash.in_(hashes)))
+            )
             fresh = [row for row in rows if row["hash"] not in known]
             if fresh:
                 session.execute(_insert_or_ignore(session), fresh)
@@ -89,9 +96,9 @@ def _insert_or_ignore(session: Session) -> Insert:
     if backend == "sqlite":
         from sqlalchemy.dialects import sqlite
 
-        return sqlite.insert(StoredObject).on_conflict_do_nothing()
+        return sqlite.insert(models.StoredObject).on_conflict_do_nothing()
     if backend == "postgresql":
         from sqlalchemy.dialects import postgresql
 
-        return postgresql.insert(StoredObject).on_conflict_do_nothing()
-    return insert(StoredObject).prefix_with("IGNORE")
+        return postgresql.insert(models.StoredObject).on_conflict_do_nothing()
+    return sa.insert(models.StoredObject).prefix_with("IGNORE")

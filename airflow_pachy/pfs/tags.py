@@ -11,11 +11,11 @@ from airflow_pachy.errors import AlreadyExists, CommitOpen, InvalidName, TagNotF
 from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Tag
 from airflow_pachy.pfs.address import Address, parse_address
+from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.infos import TagInfo
 from airflow_pachy.pfs.lookups import find_commit, find_repo, require_data
-from airflow_pachy.pfs.mirror import mirror_again
+from airflow_pachy.pfs.mirroring import mirror_again
 from airflow_pachy.pfs.names import check_tag_name, did_you_mean
-from airflow_pachy.pfs.publish import utc_now
 
 if TYPE_CHECKING:
     from airflow_pachy.pfs.root import Root

@@ -13,8 +13,8 @@ from airflow_pachy.metadata.models import Commit, HeadMove
 from airflow_pachy.pfs.ancestry import ancestors
 from airflow_pachy.pfs.describe import describe_commit, describe_commits
 from airflow_pachy.pfs.firing import tick_triggers
+from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.lookups import find_branch, find_commit, find_commit_by_id
-from airflow_pachy.pfs.publish import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

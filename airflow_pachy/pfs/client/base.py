@@ -166,7 +166,7 @@ class Client:
 
     @property
     def _puts(self) -> Puts:
-        return puts.Puts(self._root, self.opened)
+        return puts.Puts(self._root, lambda: self.opened)
 
     def _before_commit(self, session: Session) -> None:
         record_mirrors.RecordMirrors(self._root.store, self._root.metadata).before_commit(session)

@@ -145,7 +145,7 @@ def merge_rows(old: Node, removed: Any, added: pa.Table) -> tuple[pa.Table, Any]
     if not added.num_rows:
         return kept, flags
     flags[kept.num_rows :] = True
-    joined = pa.concat_tables([kept, added.cast(LEAF)]).combine_chunks()
+    joined = pa.concat_tables([kept, functions.conformed(added, LEAF)]).combine_chunks()
     order = functions.sort_indices(single(joined.column(0)))
     return functions.take(joined, order).combine_chunks(), flags[order.to_numpy()]
 

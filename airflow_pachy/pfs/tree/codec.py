@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_pachy.errors import Corrupt
+from airflow_pachy.pfs.tree.functions import conformed
 from airflow_pachy.pfs.tree.schema import schema_of
 
 _ParquetReader: Any
@@ -70,9 +71,7 @@ def decode(body: bytes, level: int, key: str) -> pa.Table:
     schema = schema_of(level)
     try:
         table = read_parquet(body, schema.names).select(schema.names)
-        if not table.schema.equals(schema):
-            table = table.cast(schema)
-        table = table.replace_schema_metadata(None)
+        table = conformed(table, schema).replace_schema_metadata(None)
         return table if all(column.num_chunks == 1 for column in table.columns) else table.combine_chunks()
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise Corrupt(

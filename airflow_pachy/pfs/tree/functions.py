@@ -32,6 +32,24 @@ def cast(values: Any, type_: pa.DataType) -> Any:
     return arrow.call_function("cast", [values], arrow.CastOptions.safe(type_))
 
 
+def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the types, and the metadata, of a schema that has the same names in the same order.
+
+    As `pa.Table.cast`, which imports `pyarrow.compute`. Raises `pa.ArrowInvalid` for other names, for values that the
+    types cannot hold, and for nulls where there must not be any.
+    """
+    if table.schema.equals(schema, check_metadata=True):
+        return table
+    if table.schema.names != schema.names:
+        raise pa.ArrowInvalid(f"columns {table.schema.names} where {schema.names} should be")
+    columns = []
+    for column, field in zip(table.columns, schema, strict=True):
+        if column.null_count and not field.nullable:
+            raise pa.ArrowInvalid(f"nulls in the column {field.name}")
+        columns.append(column if column.type.equals(field.type) else cast(column, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
 def as_array(values: npt.NDArray[Any]) -> Any:
     """Numbers or truths of numpy as an array; `pa.array` imports numpy's masked arrays, to ask whether they are one."""
     if values.dtype == np.bool_:

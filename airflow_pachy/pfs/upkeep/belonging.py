@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from airflow_pachy.errors import Corrupt, ObjectNotFound
 from airflow_pachy.metadata.models import Branch, Commit, Repo
-from airflow_pachy.pfs import mirror, record_mirrors
+from airflow_pachy.pfs import mirror, record_copies, record_mirrors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def strangers(root: Root, now: datetime) -> Iterator[tuple[str, str]]:
     """Copies (what and where) that the database of this bucket would know about."""
     with root.metadata.reader() as session:
         repos = set(session.scalars(select(Repo.name)))
-    for info in root.store.list_keys(record_mirrors.record_key("repos", [""]).removesuffix(".json")):
+    for info in root.store.list_keys(record_copies.record_key("repos", [""]).removesuffix(".json")):
         parsed = record_mirrors.parse_record_key(info.key)
         if parsed is not None and parsed[1][0] not in repos and info.modified < now - _SETTLED:
             yield f"repo {parsed[1][0]!r}, which the database does not know", info.key

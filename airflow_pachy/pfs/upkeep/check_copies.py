@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from airflow_pachy.errors import ObjectNotFound
 from airflow_pachy.metadata.models import Commit, HeadMove
-from airflow_pachy.pfs import mirror, record_mirrors
+from airflow_pachy.pfs import mirror, mirroring, record_copies, record_mirrors
 from airflow_pachy.pfs.rows import pages, row_document
 from airflow_pachy.pfs.upkeep.belonging import strangers
 from airflow_pachy.pfs.upkeep.clock import store_now
@@ -53,15 +53,15 @@ def _wanted(root: Root) -> Iterator[tuple[str, bytes | None, str]]:
     ids = (row.id for row in pages(root, select(Commit.id), (Commit.id,)))
     while batch := list(islice(ids, _BATCH)):
         with root.metadata.reader() as session:
-            mirrors = {one.id: one for one in mirror.mirrors_of(session, batch)}
+            mirrors = {one.id: one for one in mirroring.mirrors_of(session, batch)}
         for one in batch:
             body = mirrors[one].to_json() if one in mirrors else None
             yield mirror.mirror_key(one), body, f"commit {one}"
     for kind, key in record_mirrors.record_keys(root, leave_out={"moves"}):
         with root.metadata.reader() as session:
             document = record_mirrors.record_document(session, kind, key)
-        body = None if document is None else record_mirrors.encode_record(document)
-        yield record_mirrors.record_key(kind, key), body, f"{kind} {' '.join(key)}"
+        body = None if document is None else record_copies.encode_record(document)
+        yield record_copies.record_key(kind, key), body, f"{kind} {' '.join(key)}"
     yield from _wanted_moves(root)
 
 
@@ -79,9 +79,9 @@ def _wanted_moves(root: Root) -> Iterator[tuple[str, bytes | None, str]]:
     for row in pages(root, query.outerjoin(Commit, told), keys):
         key = (row.repo, row.branch, str(row.ordinal))
         values = {column.name: getattr(row, column.name) for column in table.columns}
-        document = {"format": record_mirrors.FORMAT, table.name: [row_document(table, values)]}
-        body = None if row.told is not None else record_mirrors.encode_record(document)
-        yield record_mirrors.record_key("moves", key), body, f"move {row.ordinal} of {row.repo}@{row.branch}"
+        document = {"format": record_copies.FORMAT, table.name: [row_document(table, values)]}
+        body = None if row.told is not None else record_copies.encode_record(document)
+        yield record_copies.record_key("moves", key), body, f"move {row.ordinal} of {row.repo}@{row.branch}"
 
 
 def _batches(wanted: Iterator[tuple[str, bytes | None, str]]) -> Iterator[list[tuple[str, bytes | None, str]]]:

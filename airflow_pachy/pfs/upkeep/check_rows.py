@@ -12,8 +12,8 @@ from sqlalchemy.orm import aliased
 from airflow_pachy.metadata.changes import touch
 from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, BranchProvenance, Commit, CommitProvenance, HeadMove, Job, Tag
+from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.outputs import drop_output_commit
-from airflow_pachy.pfs.publish import utc_now
 from airflow_pachy.pfs.upkeep.findings import Finding, Problem
 
 if TYPE_CHECKING:

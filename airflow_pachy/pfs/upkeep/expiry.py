@@ -8,7 +8,7 @@ from sqlalchemy import or_, select, update
 
 from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit
-from airflow_pachy.pfs.publish import utc_now
+from airflow_pachy.pfs.heads import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,6 @@ def _idle(idle_since: datetime) -> Select[Any]:
 
 
 def _write_mirrors(root: Root, rows: Sequence[Commit]) -> None:
-    from airflow_pachy.pfs.mirror import mirror_again
+    from airflow_pachy.pfs.mirroring import mirror_again
 
     mirror_again(root, [row.id for row in rows])

@@ -30,7 +30,8 @@ from airflow_pachy.metadata.models import (
     Tag,
 )
 from airflow_pachy.pfs import mirror
-from airflow_pachy.pfs.record_mirrors import PREFIX, decode_record, parse_record_key, table_of
+from airflow_pachy.pfs.record_copies import PREFIX, decode_record
+from airflow_pachy.pfs.record_mirrors import parse_record_key, table_of
 from airflow_pachy.pfs.rows import row_values
 from airflow_pachy.pfs.upkeep.findings import Problem
 from airflow_pachy.pfs.upkeep.marking import silent

@@ -16,8 +16,8 @@ from sqlalchemy import select
 from airflow_pachy.errors import InvalidArgument
 from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Branch, Commit, Job, JobInput, Repo, Tag
+from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.lookups import find_repo
-from airflow_pachy.pfs.publish import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,7 +120,7 @@ def _forget(root: Root, ids: Sequence[str]) -> list[str]:
 
 def forget_outdated(root: Root, commits: dict[str, str], override: Retention, now: datetime) -> tuple[str, ...]:
     """Forget these commits, except what came into use meanwhile; returns them as `repo@id`."""
-    from airflow_pachy.pfs.mirror import mirror_again
+    from airflow_pachy.pfs.mirroring import mirror_again
 
     still = outdated(root, override, now) if commits else {}
     forgotten: list[str] = []

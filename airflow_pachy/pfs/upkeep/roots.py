@@ -9,7 +9,8 @@ from sqlalchemy import or_, select
 
 from airflow_pachy.metadata.models import Commit, Delta, RemovedTree, Repo, StoredObject
 from airflow_pachy.pfs.mirror import mirror_key
-from airflow_pachy.pfs.record_mirrors import record_key, record_keys
+from airflow_pachy.pfs.record_copies import record_key
+from airflow_pachy.pfs.record_mirrors import record_keys
 from airflow_pachy.pfs.rows import pages
 from airflow_pachy.pfs.upkeep.ledger import State
 

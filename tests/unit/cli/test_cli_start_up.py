@@ -50,7 +50,11 @@ def test_threads_for_algebra_and_memory_are_the_users_choice(name, given, tmp_pa
         ("list file -r r@master:/", SQL | WRITING | NEVER),
         ("inspect file r@master:/a", SQL | WRITING | NEVER),
         ("diff file r@master", SQL | WRITING | NEVER),
-        ("put file r@master:/c -f {local}", NEVER - {"asyncio", "pyarrow.fs"}),
+        ("put file r@master:/c -f {local}", SQL | NEVER - {"pyarrow.fs"}),
+        ("put file -r r@master:/c -f {folder}", SQL | NEVER - {"pyarrow.fs"}),
+        ("put file r@new:/c -f {local}", SQL | NEVER - {"pyarrow.fs"}),
+        ("copy file r@master:/a r@master:/c", SQL | NEVER - {"pyarrow.fs"}),
+        ("delete file r@master:/a", SQL | NEVER - {"pyarrow.fs"}),
         ("list repo", ARROW | WRITING | NEVER - {"asyncio"}),
     ],
 )
@@ -65,9 +69,11 @@ def test_a_command_imports_what_it_needs(command, without, tmp_path) -> None:
         f"print(*sorted({without!r} & set(sys.modules)), file=sys.stderr)"
     )
     words = [sys.executable, "-c", code, "--storage", storage, "--metadata", metadata]
-    local = tmp_path / "local"
+    local = tmp_path / "folder" / "local"
+    local.parent.mkdir()
     local.write_bytes(b"3")
-    ran = subprocess.run([*words, *command.format(local=local).split()], capture_output=True, text=True, check=True)
+    given = command.format(local=local, folder=local.parent).split()
+    ran = subprocess.run([*words, *given], capture_output=True, text=True, check=True)
     assert ran.stderr.split() == []
 
 

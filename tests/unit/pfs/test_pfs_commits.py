@@ -178,7 +178,7 @@ def test_a_long_history_is_listed_whole(images):
         from sqlalchemy import insert
 
         from airflow_pachy.metadata.models import Commit
-        from airflow_pachy.pfs.publish import utc_now
+        from airflow_pachy.pfs.heads import utc_now
 
         parent = images.inspect_branch("images@master").head
         rows = []

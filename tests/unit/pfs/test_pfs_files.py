@@ -349,7 +349,7 @@ def test_appends_from_many_threads_all_land(writable):
 def test_a_killed_writer_leaves_nothing_visible(images, monkeypatch):
     images.put_file("images@master:/a", b"1")
     before = images.inspect_branch("images@master")
-    monkeypatch.setattr("airflow_pachy.pfs.oneshot.move_head", _die)
+    monkeypatch.setattr("airflow_pachy.pfs.oneshot_rows.move_head", _die)
     with pytest.raises(KeyboardInterrupt):
         images.put_file("images@master:/a", b"2")
     assert images.inspect_branch("images@master") == before

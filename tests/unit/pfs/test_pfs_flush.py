@@ -10,7 +10,7 @@ import pytest
 from airflow_pachy.errors import CommitNotFound, InvalidArgument, JobFailed, RepoNotFound
 from airflow_pachy.metadata.models import Job, JobInput, Pipeline
 from airflow_pachy.pfs import Trigger
-from airflow_pachy.pfs.publish import utc_now
+from airflow_pachy.pfs.heads import utc_now
 
 
 def wire(pfs, **upstream):

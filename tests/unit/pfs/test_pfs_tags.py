@@ -244,7 +244,7 @@ def test_what_is_in_use_is_not_forgotten(images, history):
 
 def test_what_a_job_reads_is_not_forgotten(images, history):
     from airflow_pachy.metadata.models import Job, JobInput
-    from airflow_pachy.pfs.publish import utc_now
+    from airflow_pachy.pfs.heads import utc_now
 
     reads = JobInput(position=0, name="images", repo="images", branch="master", commit=history[1])
     with images.metadata.session() as session:

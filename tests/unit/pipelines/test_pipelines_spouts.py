@@ -201,7 +201,7 @@ def test_what_waits_survives_garbage_collection_and_what_is_committed_does_not(t
         from sqlalchemy import update
 
         from airflow_pachy.metadata.models import SpoutPosition
-        from airflow_pachy.pfs.publish import utc_now
+        from airflow_pachy.pfs.heads import utc_now
 
         session.execute(update(SpoutPosition).values(updated=utc_now() - timedelta(days=30)))
     world.pfs.gc(dry_run=False, grace=now)

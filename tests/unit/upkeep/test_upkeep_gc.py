@@ -15,7 +15,7 @@ from airflow_pachy.metadata import Metadata
 from airflow_pachy.metadata.models import Base, Pipeline, RemovedTree, StoredObject
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pfs.content import ContentReader
-from airflow_pachy.pfs.publish import utc_now
+from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.root import Root
 from airflow_pachy.pfs.upkeep.keepers import OWN_TABLES, all_keepers, require_claimed
 from airflow_pachy.testing.faulty_store import Died, Fault
