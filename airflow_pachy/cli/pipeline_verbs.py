@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,6 +22,28 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.lifecycle import PipelineInfo
     from airflow_pachy.pipelines.standing import StandingInfo
 
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def _push_options(function: F) -> F:
+    for option in (
+        click.option(
+            "--tls-verify",
+            type=bool,
+            default=True,
+            metavar="BOOL",
+            help="With --push-images: false for a registry without TLS, or with a certificate of its own.",
+        ),
+        click.option(
+            "--registry", metavar="HOST/PATH", help="With --push-images: where to push, if not where the name says."
+        ),
+        click.option(
+            "--push-images", is_flag=True, help="Tag, push and pin the images, with docker, podman or buildah."
+        ),
+    ):
+        function = option(function)
+    return function
+
 
 @command(
     "pachy create pipeline -f edges.json",
@@ -29,8 +51,7 @@ if TYPE_CHECKING:
     "cat edges.yaml | pachy create pipeline -f -",
 )
 @spec_options()
-@click.option("--push-images", is_flag=True, help="Tag, push and pin the images, with docker, podman or buildah.")
-@click.option("--registry", metavar="HOST/PATH", help="With --push-images: where to push, if not where the name says.")
+@_push_options
 def create(
     session: Session,
     *,
@@ -39,24 +60,26 @@ def create(
     defaults: Sequence[str],
     push_images: bool,
     registry: str | None,
+    tls_verify: bool,
 ) -> None:
     """Register pipelines with their output repos.
 
     Their DAGs come from a file of the DAGs folder that says `globals().update(load_pipelines())`; pipelines whose
     specs lie in a folder there (`load_pipelines("folder/")`) need no `create`.
     """
-    _register(session, _specs(files, args, defaults, push_images=push_images, registry=registry), update=False)
+    specs = _specs(files, args, defaults)
+    _register(session, _pushed(specs, registry, tls_verify=tls_verify) if push_images else specs, update=False)
 
 
 @command(
     "pachy update pipeline -f edges.json",
     "pachy update pipeline -f edges.json --reprocess",
     "pachy update pipeline -f edges.json --push-images --registry registry.example.com/team",
+    "pachy update pipeline -f edges.json --push-images --registry localhost:5000 --tls-verify=false",
 )
 @spec_options()
 @click.option("--reprocess", is_flag=True, help="Forget what was processed: the next job runs every datum.")
-@click.option("--push-images", is_flag=True, help="Tag, push and pin the images, with docker, podman or buildah.")
-@click.option("--registry", metavar="HOST/PATH", help="With --push-images: where to push, if not where the name says.")
+@_push_options
 def update(
     session: Session,
     *,
@@ -66,26 +89,36 @@ def update(
     reprocess: bool,
     push_images: bool,
     registry: str | None,
+    tls_verify: bool,
 ) -> None:
     """Make the next version of pipelines, or create them.
 
     Running jobs of the version before are stopped. Datums that were processed are skipped still, also
     by new code, unless `code_version` changes or --reprocess is given.
     """
-    specs = _specs(files, args, defaults, push_images=push_images, registry=registry)
+    specs = _specs(files, args, defaults)
+    specs = _pushed(specs, registry, tls_verify=tls_verify) if push_images else specs
     _register(session, specs, update=True, reprocess=reprocess)
 
 
-def _specs(
-    files: Sequence[str], args: Sequence[str], defaults: Sequence[str], *, push_images: bool, registry: str | None
-) -> list[PipelineSpec]:
+def _specs(files: Sequence[str], args: Sequence[str], defaults: Sequence[str]) -> list[PipelineSpec]:
     from airflow_pachy.pipelines import PipelineSpec
-    from airflow_pachy.pipelines.images import push_image
 
     specs = [one for one in inputs_of(files, args, defaults, None) if isinstance(one, PipelineSpec)]
     if not specs:
         raise InvalidArgument(f"there is no pipeline in {', '.join(files)}")
-    return [push_image(spec, registry=registry) for spec in specs] if push_images else specs
+    return specs
+
+
+def _pushed(specs: list[PipelineSpec], registry: str | None, *, tls_verify: bool) -> list[PipelineSpec]:
+    """The specs with the digests of their images: all are in the registry before the first pipeline is changed."""
+    from airflow_pachy.pipelines.images import push_image
+
+    pushed = []
+    for spec in specs:
+        pushed.append(push_image(spec, registry=registry, tls_verify=tls_verify))
+        click.echo(f"{spec.name}: {spec.transform.image} is {pushed[-1].transform.image}", err=True)
+    return pushed
 
 
 def _register(session: Session, specs: list[PipelineSpec], *, update: bool, reprocess: bool = False) -> None:

@@ -116,31 +116,101 @@ def test_run_says_what_airflow_said_and_which_commits_it_takes(pachy, spec, tool
     assert "does not read other@master; its inputs are images@master" in failed.err
 
 
+IMAGE_ID = "ab" * 32
+# What podman and buildah say while they push: digests of other things than the image.
+PROGRESS = f"echo 'Copying blob sha256:{'1' * 64}' >&2; echo 'Copying config sha256:{'2' * 64}' >&2"
+
+
 @pytest.mark.parametrize(
-    ("name", "body"),
+    ("name", "body", "words"),
     [
-        ("docker", f'[ "$1" = push ] && echo "latest: digest: {DIGEST} size: 527" || true'),
-        ("buildah", f'[ "$1" = push ] && echo {DIGEST} > "$3" || true'),
+        (
+            "docker",
+            f"[ $1 = image ] && echo sha256:{IMAGE_ID}; [ $1 = push ] && echo 'abc: digest: {DIGEST} size: 527'; true",
+            ["tag registry.example.com/team/edges:1 {tag}", "push {tag}"],
+        ),
+        (
+            "podman",
+            f"[ $1 = image ] && echo {IMAGE_ID}; [ $1 = push ] && {{ {PROGRESS}; echo {DIGEST} > $3; }}; true",
+            ["registry.example.com/team/edges:1 docker://{tag}"],
+        ),
+        (
+            "buildah",
+            f"[ $1 = inspect ] && printf {IMAGE_ID}; [ $1 = push ] && {{ {PROGRESS}; echo {DIGEST} > $3; }}; true",
+            ["registry.example.com/team/edges:1 docker://{tag}"],
+        ),
     ],
 )
-def test_pushed_images_are_pinned(pachy, spec, tool, name, body):
+def test_pushed_images_are_pinned(pachy, spec, tool, name, body, words):
     said = tool(name, body)
     pachy("create", "repo", "images")
     ran = pachy("create", "pipeline", "-f", str(spec), "--push-images", "--registry", "localhost:5000/mine")
-    assert ran.code == 0, ran.err
     image = pachy("inspect", "pipeline", "edges", "--json").documents[0]["spec"]["transform"]["image"]
     assert image == f"localhost:5000/mine/edges@{DIGEST}"
-    assert said.read_text().startswith("tag registry.example.com/team/edges:1 localhost:5000/mine/edges:edges-")
+    assert f"edges: registry.example.com/team/edges:1 is {image}" in ran.err
+    asked, *pushed = said.read_text().splitlines()
+    assert asked.endswith(" registry.example.com/team/edges:1")
+    for line, expected in zip(pushed, words, strict=True):
+        assert line.endswith(expected.format(tag=f"localhost:5000/mine/edges:edges-{IMAGE_ID[:12]}"))
+
+
+def test_docker_that_does_not_say_the_digest_is_asked_for_that_of_the_registry(pachy, spec, tool):
+    other = "sha256:" + "f" * 64
+    known = f'["elsewhere.example.com/edges@{other}","registry.example.com/team/edges@{DIGEST}","x@{other}"]'
+    tool("docker", f"case $4 in *Id*) echo sha256:{IMAGE_ID};; *Digests*) echo '{known}';; esac")
+    pachy("create", "repo", "images")
+    pachy("create", "pipeline", "-f", str(spec), "--push-images")
+    image = pachy("inspect", "pipeline", "edges", "--json").documents[0]["spec"]["transform"]["image"]
+    assert image == f"registry.example.com/team/edges@{DIGEST}"
+
+
+def test_the_program_that_has_the_image_pushes_it(pachy, spec, tool):
+    docker = tool("docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
+    pachy("create", "repo", "images")
+    create = ("create", "pipeline", "-f", str(spec), "--push-images")
+    nowhere = pachy(*create, fails=True).err
+    assert "there is no image 'registry.example.com/team/edges:1' on this machine" in nowhere
+    assert "(docker: Cannot connect to the Docker daemon)" in nowhere
+    tool("buildah", f"[ $1 = inspect ] && printf {IMAGE_ID}; [ $1 = push ] && echo {DIGEST} > $4; true")
+    said = tool("podman", "echo 'Error: image not known' >&2; exit 125")
+    assert pachy(*create, "--tls-verify=false").out == "edges version 1\n"
+    assert {line.split()[0] for file in (docker, said) for line in file.read_text().splitlines()} == {"image"}
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "remedy"),
+    [
+        ("docker", "denied: requested access to the resource is denied", "docker login registry.example.com"),
+        ("docker", "http: server gave HTTP response to HTTPS client", "list registry.example.com as one of insecure-"),
+        (
+            "buildah",
+            "http: server gave HTTP response to HTTPS client",
+            "If the registry is meant to have no TLS: --tls",
+        ),
+        ("buildah", "x509: certificate signed by unknown authority", "/etc/containers/certs.d/registry.example.com/"),
+        ("podman", "dial tcp: lookup registry.example.com: no such host", "registry.example.com: no such host"),
+    ],
+)
+def test_a_push_that_fails_says_what_to_do(pachy, spec, tool, name, says, remedy):
+    tool(name, f"[ $1 = push ] && {{ echo 'Error: {says}' >&2; exit 1; }}; echo {IMAGE_ID}")
+    pachy("create", "repo", "images")
+    failed = pachy("create", "pipeline", "-f", str(spec), "--push-images", fails=True).err
+    assert f"{name} push registry.example.com/team/edges:edges-abababababab failed" in failed
+    assert remedy in failed
+    assert "there is no pipeline" in pachy("list", "pipeline", "--history", "edges", fails=True).err
 
 
 def test_images_that_cannot_be_pushed(pachy, spec, tool):
     pachy("create", "repo", "images")
-    none = pachy("create", "pipeline", "-f", str(spec), "--push-images", fails=True)
+    create = ("create", "pipeline", "-f", str(spec), "--push-images")
+    none = pachy(*create, fails=True)
     assert "needs docker or podman or buildah, and none is installed here" in none.err
-    tool("docker", "echo 'denied: requested access' >&2; exit 1")
-    assert "docker tag" in pachy("create", "pipeline", "-f", str(spec), "--push-images", fails=True).err
-    spec.write_text(json.dumps({**SPEC, "transform": {"image": f"edges@{DIGEST}", "cmd": ["x"]}}))
-    assert "not a digest" in pachy("create", "pipeline", "-f", str(spec), "--push-images", fails=True).err
+    for image, problem in (
+        (f"edges@{DIGEST}", "not a digest"),
+        ("edges:1", "'edges:1' names no registry to push to; say which with --registry HOST/PATH"),
+    ):
+        spec.write_text(json.dumps({**SPEC, "transform": {"image": image, "cmd": ["x"]}}))
+        assert problem in pachy(*create, fails=True).err
     assert "there is no pipeline" in pachy("list", "pipeline", "--history", "edges", fails=True).err
 
 
