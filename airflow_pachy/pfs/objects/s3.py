@@ -22,6 +22,7 @@ from botocore.exceptions import (
 
 from airflow_pachy.errors import ObjectExists, ObjectNotFound
 from airflow_pachy.pfs.objects.keys import check_key
+from airflow_pachy.pfs.objects.s3_body import Body
 from airflow_pachy.pfs.objects.s3_client import make_client
 from airflow_pachy.pfs.objects.s3_errors import TRANSIENT, Place, error_code, translate
 from airflow_pachy.pfs.objects.s3_settings import S3Settings
@@ -80,19 +81,15 @@ class S3Store:
 
     def put(self, key: str, body: bytes | bytearray | memoryview, *, if_absent: bool = False) -> None:
         """Write an object with one request, two if a create-only write finds the key taken."""
-        arguments: dict[str, Any] = {
-            **self._put_options,
-            "Key": self._full(check_key(key)),
-            "Body": bytes(body) if isinstance(body, memoryview) else body,
-        }
+        arguments: dict[str, Any] = {**self._put_options, "Key": self._full(check_key(key))}
         if not if_absent:
-            self._call("put", key, lambda: self._client.put_object(**arguments))
+            self._call("put", key, lambda: self._put(arguments, body))
             return
         stamp = new_ulid()
         arguments |= {"IfNoneMatch": "*", "Metadata": {_STAMP: stamp}}
         for left in reversed(range(CREATE_TRIES)):
             try:
-                self._call("put", key, lambda: self._client.put_object(**arguments))
+                self._call("put", key, lambda: self._put(arguments, body))
             except _TakenError as taken:
                 found = self._stamp(key)
                 if found is None and left:
@@ -138,6 +135,9 @@ class S3Store:
     def close(self) -> None:
         """Close pooled connections."""
         self._client.close()
+
+    def _put(self, arguments: Mapping[str, Any], body: bytes | bytearray | memoryview) -> None:
+        self._client.put_object(**arguments, Body=cast("Any", Body(body)))  # a new one, which begins at its start
 
     def _delete(self, full_keys: list[str]) -> list[dict[str, Any]]:
         """Delete up to 1,000 objects; what is answered of those that could not be."""

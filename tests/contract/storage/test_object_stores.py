@@ -111,6 +111,7 @@ def test_a_create_only_put_whose_answer_was_lost_is_known_as_our_own(moto):
 
     def send_twice(**arguments):
         send(**arguments)
+        arguments["Body"].seek(0)
         return send(**arguments)  # what botocore does when the first answer never came
 
     store._client.put_object = send_twice
