@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator, TriggerRule
 
 from airflow_pachy.hooks.airflow_errors import AirflowFailException, AirflowSkipException
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
+from airflow_pachy.operators.datum_set import how_to_run_again
 from airflow_pachy.operators.failures import short_errors
 from airflow_pachy.operators.lineage import collect, job_facets, job_versions
 from airflow_pachy.operators.plan import JOB_KEY
@@ -45,12 +46,21 @@ class AssembleOperator(BaseOperator):
         """Publish; returns `{"repo", "branch", "commit", "job"}`."""
         from airflow_pachy.hooks.pfs import PfsHook
         from airflow_pachy.pipelines import assemble_job
+        from airflow_pachy.pipelines.jobs import job_state
 
         job_id = self._planned_job(context)
         with short_errors(), PfsHook(self.pfs_conn_id).get_conn() as pfs:
+            is_over = context["ti"].try_number > 1 and job_state(pfs, job_id) == "success"
             self._job = job = assemble_job(pfs, job_id)
         collect(self, *job_versions(job))
-        self._announce(job)
+        if is_over:
+            # A try that died after publishing is finished by this one; somebody who has cleared it expected more.
+            self.log.warning(
+                "An earlier try has published %s@%s as commit %s; this one has published nothing. %s",
+                *(job.output_repo, job.output_branch, job.output_commit, how_to_run_again(self.task_id)),
+            )
+        else:
+            self._announce(job)
         return {"repo": job.output_repo, "branch": job.output_branch, "commit": job.output_commit, "job": job.id}
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature

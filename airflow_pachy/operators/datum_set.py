@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_pachy.errors import InvalidSpec
-from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException
+from airflow_pachy.hooks.airflow_errors import AirflowException, AirflowFailException, AirflowSkipException
 from airflow_pachy.hooks.settings import DEFAULT_CONNECTION
 from airflow_pachy.operators.failures import short_errors
 
@@ -46,7 +46,7 @@ OWN_POD_ARGUMENTS = {
     "skip_on_exit_code": "use accept_return_codes",
     "task_id": "the steps of a stage have fixed names",
 }
-_SET = re.compile(r"/(?P<attempt>\d+)-(?P<number>\d+)\.json$")
+_SET = re.compile(r"jobs/(?P<job>[^/]+)/plan/(?P<attempt>\d+)-(?P<number>\d+)\.json$")
 
 
 def check_pod_arguments(origin: str, pod: Mapping[str, Any]) -> None:
@@ -114,6 +114,8 @@ class DatumSetOperator(BaseOperator):
         from airflow_pachy.hooks.pfs import PfsHook
 
         hook = PfsHook(self.pfs_conn_id)
+        if context["ti"].try_number > 1:
+            self._check_job(hook)
         runner = choose_runner(self.runner, hook.settings)
         self.log.info("%s runs on %s", self.set_label, runner)
         if runner == "local":
@@ -132,6 +134,29 @@ class DatumSetOperator(BaseOperator):
         self._stop.set()
         if self._pod_operator is not None:
             self._pod_operator.on_kill()
+
+    def _check_job(self, hook: PfsHook) -> None:
+        """Skip a set whose job has published: somebody has cleared it, and it would find all of its datums done.
+
+        No retry comes here then: a job publishes when Airflow holds all of its sets to be over.
+        """
+        from airflow_pachy.pipelines.jobs import job_state
+
+        match = _SET.search(str(self.plan_key))
+        if match is None:
+            return
+        with short_errors(), hook.get_conn() as pfs:
+            state = job_state(pfs, match["job"])
+        if state == "success":
+            raise AirflowSkipException(
+                f"nothing was run: job {match['job']} has published, and the datums of this set are done. "
+                + how_to_run_again(self.task_id)
+            )
+        if state == "stopped":
+            raise AirflowFailException(
+                f"job {match['job']} was stopped, and is not continued set by set: clear {_plan_of(self.task_id)} and "
+                "what comes after it, which keeps what is done"
+            )
 
     def _run_here(self, hook: PfsHook, context: Context) -> None:
         from airflow_pachy.operators.report import read_report
@@ -161,6 +186,19 @@ class DatumSetOperator(BaseOperator):
         operator.render_template_fields(context, self.get_template_env())
         self._pod_operator = operator
         return operator
+
+
+def how_to_run_again(step: str) -> str:
+    """What to do for a stage that has published, said in the log of one of its steps by its task id."""
+    return (
+        f"To run the stage again, clear {_plan_of(step)} and what comes after it: a further job reads what is newest "
+        "and skips datums that are done, unless the run was started with reprocess (pachy run pipeline NAME "
+        "--reprocess)"
+    )
+
+
+def _plan_of(step: str) -> str:
+    return f"{step.rpartition('.')[0]}.plan"
 
 
 def choose_runner(asked: str, settings: PachySettings) -> str:

@@ -264,6 +264,19 @@ def test_a_succeeded_run_that_is_cleared_runs_again_on_what_it_has_put(whole):
     history = [one.id for one in whole.pfs.list_commits("second@master")]
     assert history == [second.output_commit, first.output_commit]
 
+    # Without `plan` there is nothing to be done, and it does not look as if something had been.
+    path = f"/api/v2/dags/again/dagRuns/{run}"
+    whole.wait_for("the end of the run", lambda: whole.get(path)["state"] == "success")
+    assert api.clear("again", run, [("second.datums", -1), ("second.assemble", -1)]) == 2
+
+    def tries():
+        found = whole.get(f"{path}/taskInstances")["task_instances"]
+        return {one["task_id"]: (one["state"], one["try_number"]) for one in found if "second" in one["task_id"]}
+
+    ended = {"second.plan": ("success", 2), "second.datums": ("skipped", 3), "second.assemble": ("success", 3)}
+    whole.wait_for("the steps", lambda: tries() == ended)
+    assert whole.newest("second").id == second.id
+
 
 def test_dates_of_a_cron_input_are_backfilled_tick_by_tick(whole):
     whole.wait_for("the DAG", lambda: "ticks" in dag_ids(whole))
