@@ -11,10 +11,11 @@ from airflow_pachy.cli import human
 from airflow_pachy.cli.command import after_option, command, json_option, limit_option
 from airflow_pachy.cli.labels import changes, label_option, shown, unlabel_option
 from airflow_pachy.cli.output import print_fields, print_list
+from airflow_pachy.cli.pipelines import spec_options
 from airflow_pachy.errors import JobFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow_pachy.cli.session import Session
     from airflow_pachy.pfs import CommitInfo
@@ -180,6 +181,7 @@ def wait(session: Session, *, commit: str, timeout: float | None, as_json: bool)
 @command(
     "pachy flush commit images@master",
     "pachy flush commit images@master labels@master --to-repo montage --timeout 3600",
+    "pachy flush commit images@master -f pipelines/      # also what these will make in their first runs",
     "pachy flush commit images@master --expect montage   # of a pipeline that has never run",
 )
 @click.argument("commits", nargs=-1, required=True, metavar="COMMIT...")
@@ -190,6 +192,7 @@ def wait(session: Session, *, commit: str, timeout: float | None, as_json: bool)
     metavar="REPO[@BRANCH]",
     help="Wait for this one too, also if nothing is known yet to make it from them; repeatable.",
 )
+@spec_options(required=False)
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long.")
 @json_option
 def flush(
@@ -198,19 +201,28 @@ def flush(
     commits: tuple[str, ...],
     to_repo: tuple[str, ...],
     expect: tuple[str, ...],
+    files: Sequence[str],
+    args: Sequence[str],
+    defaults: Sequence[str],
     timeout: float | None,
     as_json: bool,
 ) -> None:
     """Wait until everything downstream has been made from these commits, and show what was made.
 
-    A pipeline of a DAG file is known to be downstream when it has run once; until then name its output with --expect.
-    The exit code is 1 when a job on the way failed, or not everything was there in time.
+    A pipeline of a DAG file is known to be downstream when it has run once; until then give its spec, or the DAG file,
+    with -f, or name its output with --expect. The exit code is 1 when a job on the way failed, or not everything was
+    there in time.
     """
+    if files:
+        from airflow_pachy.cli.expected import expected_outputs, read_readers
+
+        expect = (*expect, *expected_outputs(session.pfs, commits, read_readers(files, args, defaults), to_repo))
     made = session.pfs.flush_commit(list(commits), to_repos=list(to_repo) or None, timeout=timeout, expect=expect)
     if not made:
         click.echo(
             "No pipeline is known to read these commits, so nothing was waited for. A pipeline of a DAG file is known "
-            "when it has run once; to wait for its first run, name its output: --expect REPO",
+            "when it has run once; to wait for its first run, give its spec (-f pipelines/) or name its output: "
+            "--expect REPO",
             err=True,
         )
     print_list(made, _columns(), as_json=as_json)
