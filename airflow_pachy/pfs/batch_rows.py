@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_pachy.pfs.content import hash_bytes
-from airflow_pachy.pfs.content.chunking import MIN_BYTES
 from airflow_pachy.pfs.content.writer import INLINE_BYTES
 from airflow_pachy.pfs.local_files import WHOLE_BYTES
 from airflow_pachy.pfs.paths import join_path
@@ -110,8 +109,6 @@ class BatchRows:
         lengths = self._lengths[files]
         if not len(files):
             return LEAF.empty_table()
-        if (lengths >= MIN_BYTES).any():
-            return leaf_table([self._entry(int(file), self._store_one(int(file))) for file in files])
         packed = lengths > INLINE_BYTES
         inline = files[~packed]
         objects, offsets = self._store_run(files[packed])
@@ -153,9 +150,6 @@ class BatchRows:
         """What was read of a file."""
         start = int(self._starts[file])
         return bytes(self._batch.data[start : start + self._batch.lengths[file]])
-
-    def _store_one(self, file: int) -> Content:
-        return self._putting.writer.write_small(self._data(file), self._batch.hash(file))
 
     def _read_now(self, files: Any) -> pa.Table:
         """Rows of files that were not read, be it that they are large, or that the tree has not what they held."""

@@ -12,18 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.lazy import LazyModule
+from airflow_pachy.metadata import plain_objects
 from airflow_pachy.metadata.contention import retry
 from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.tree.entries import Segment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import sqlalchemy as sa
     from sqlalchemy import Insert
     from sqlalchemy.orm import Session
 
     from airflow_pachy.metadata import models
     from airflow_pachy.metadata.database import Metadata
-    from airflow_pachy.metadata.models import StoredObject
 else:
     # A put of small files asks for no chunks, and may need no SQLAlchemy at all: see `airflow_pachy.metadata.plain`.
     sa = LazyModule("sqlalchemy")
@@ -40,20 +42,40 @@ class StoredChunks:
         self._added: dict[bytes, Segment] = {}
         self._lock = threading.Lock()
 
-    def find(self, digest: bytes) -> tuple[Segment, ...] | None:
-        """Where a chunk lies, now in use; None if nobody knows, or it is about to be deleted."""
-        key = digest.hex()
-        with self._metadata.reader() as session:
-            if session.get(models.StoredObject, key) is None:
-                return None
-        row = retry(self._metadata, lambda: self._take(key))
-        return None if row is None else (Segment(row.object, row.position, row.size_bytes),)
+    def find(self, digests: Sequence[bytes]) -> dict[bytes, Segment]:
+        """Where those of the chunks lie, now in use, that somebody knows and that are not about to be deleted."""
+        keys = sorted({digest.hex() for digest in digests})
+        found: dict[bytes, Segment] = {}
+        for at in range(0, len(keys), _BATCH):
+            batch = keys[at : at + _BATCH]
+            if self._knows_any(batch):
+                found |= retry(self._metadata, partial(self._take, batch))
+        return found
 
-    def _take(self, key: str) -> StoredObject | None:
+    def _knows_any(self, keys: list[str]) -> bool:
+        glance = self._metadata.glance
+        answer = None if glance is None else plain_objects.knows_any(glance, keys)
+        if answer is not None:
+            return answer
+        with self._metadata.reader() as session:
+            known = sa.select(models.StoredObject.hash).where(models.StoredObject.hash.in_(keys)).limit(1)
+            return session.scalar(known) is not None
+
+    def _take(self, keys: list[str]) -> dict[bytes, Segment]:
+        glance = self._metadata.glance
+        rows = None if glance is None else plain_objects.take(glance, keys, utc_now())
+        if rows is None:
+            rows = self._take_in_session(keys)
+        return {bytes.fromhex(key): Segment(name, offset, length) for key, name, offset, length in rows}
+
+    def _take_in_session(self, keys: list[str]) -> list[tuple[str, str, int, int]]:
+        table = models.StoredObject
         with self._metadata.session() as session:
-            used = sa.update(models.StoredObject).where(models.StoredObject.hash == key).values(used=utc_now())
+            used = sa.update(table).where(table.hash.in_(keys)).values(used=utc_now())
             session.execute(used.execution_options(synchronize_session=False))
-            return session.get(models.StoredObject, key)
+            columns = (table.hash, table.object, table.position, table.size_bytes)
+            rows = session.execute(sa.select(*columns).where(table.hash.in_(keys)))
+            return [(key, name, offset, length) for key, name, offset, length in rows]
 
     def add(self, digest: bytes, place: Segment) -> None:
         """A chunk that is being uploaded."""
@@ -64,29 +86,24 @@ class StoredChunks:
         """Everything added is in the store: offer it to others."""
         with self._lock:
             added, self._added = self._added, {}
-        now = utc_now()
         rows = [
-            {
-                "hash": digest.hex(),
-                "object": place.object,
-                "position": place.offset,
-                "size_bytes": place.length,
-                "created": now,
-                "used": now,
-            }
-            for digest, place in added.items()
+            {"hash": digest.hex(), "object": place.object, "position": place.offset, "size_bytes": place.length}
+            for digest, place in sorted(added.items())
         ]
         for at in range(0, len(rows), _BATCH):
             retry(self._metadata, partial(self._offer, rows[at : at + _BATCH]))
 
     def _offer(self, rows: list[dict[str, Any]]) -> None:
         """Insert rows, unless somebody has offered the same chunk meanwhile; theirs is as good."""
+        now, glance = utc_now(), self._metadata.glance
+        if glance is not None and plain_objects.offer(glance, rows, now):
+            return
         hashes = [row["hash"] for row in rows]
         with self._metadata.session() as session:
             known = set(
                 session.scalars(sa.select(models.StoredObject.hash).where(models.StoredObject.hash.in_(hashes)))
             )
-            fresh = [row for row in rows if row["hash"] not in known]
+            fresh = [row | {"created": now, "used": now} for row in rows if row["hash"] not in known]
             if fresh:
                 session.execute(_insert_or_ignore(session), fresh)
 

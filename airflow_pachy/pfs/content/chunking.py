@@ -9,8 +9,8 @@ If none passes, the cut is at the maximum. Nothing but the bytes since the last 
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, BinaryIO, cast
+import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,21 +23,20 @@ MIN_BYTES = 1 << 20
 MAX_BYTES = 12 << 20
 WINDOW_BYTES = 64
 _BLOCK_BYTES = 1 << 18
-_READ_BYTES = 4 << 20
-_ROOM_BYTES = 3 * MAX_BYTES
 _MULTIPLIER = np.uint32(0x9E3779B1)
 _ADDEND = np.uint32(0x7F4A7C15)  # so that runs of zeros do not pass the first test
 _BELOW = np.uint32(2**32 // 4096)
 _DIVISOR = 768
 
 
-def find_cut(data: memoryview) -> int | None:
+def find_cut(data: memoryview, searched: int = 0) -> int | None:
     """Length of the first chunk of `data`, or None if it has no cut (more bytes could still bring one).
 
-    `data` starts where the chunk does; at most `MAX_BYTES` of it are looked at.
+    `data` starts where the chunk does; at most `MAX_BYTES` of it are looked at. The first `searched` bytes are known to
+    have no cut.
     """
     end = min(len(data), MAX_BYTES)
-    for start in range(MIN_BYTES, end + 1, _BLOCK_BYTES):
+    for start in range(max(MIN_BYTES, searched + 1), end + 1, _BLOCK_BYTES):
         stop = min(start + _BLOCK_BYTES, end + 1)
         for cut in _candidates(data, start, stop):
             if xxh3_64_intdigest(data[cut - WINDOW_BYTES : cut]) % _DIVISOR == 0:
@@ -53,52 +52,15 @@ def split(data: memoryview) -> Iterator[memoryview]:
         data = data[cut:]
 
 
-def split_stream(source: BinaryIO, head: bytes = b"") -> Iterator[memoryview]:
-    """The chunks of `head` followed by everything that `source` yields, holding at most three maxima of bytes.
+class _Scratch(threading.local):
+    """Where a block is worked on; new memory for each would cost more than the work."""
 
-    Each is of use only until the next one is asked for: its place is read into again.
-    """
-    window = _Window(source, head)
-    while view := window.fill():
-        with view:
-            cut = find_cut(view) or len(view)
-            with view[:cut] as chunk:
-                yield chunk
-        window.start += cut
+    def __init__(self) -> None:
+        self.words = np.empty(_BLOCK_BYTES // 4, np.uint32)
+        self.passed = np.empty(_BLOCK_BYTES // 4, np.bool_)
 
 
-class _Window:
-    """Bytes of a stream that were read and not given out yet; they are moved as seldom as the room allows."""
-
-    def __init__(self, source: BinaryIO, head: bytes) -> None:
-        self._source = source
-        # Others may pass on a `readinto` of what they wrap, and see nothing of what it reads.
-        self._is_plain = isinstance(source, io.BufferedIOBase | io.RawIOBase)
-        self._buffer = bytearray(max(_ROOM_BYTES, len(head) + _READ_BYTES))
-        self._buffer[: len(head)] = head
-        self.start = 0
-        self._end = len(head)
-        self._ended = False
-
-    def fill(self) -> memoryview | None:
-        """All that a chunk may need from `start` on; None at the end."""
-        while not self._ended and self._end - self.start < MAX_BYTES:
-            if len(self._buffer) - self._end < _READ_BYTES:
-                rest = self._buffer[self.start : self._end]
-                self._buffer[: len(rest)] = rest
-                self.start, self._end = 0, len(rest)
-            count = self._read()
-            self._end += count
-            self._ended = count == 0
-        return memoryview(self._buffer)[self.start : self._end] if self.start < self._end else None
-
-    def _read(self) -> int:
-        if self._is_plain:
-            with memoryview(self._buffer) as whole, whole[self._end : self._end + _READ_BYTES] as room:
-                return cast("io.RawIOBase", self._source).readinto(room) or 0
-        part = self._source.read(_READ_BYTES)
-        self._buffer[self._end : self._end + len(part)] = part
-        return len(part)
+_scratch = _Scratch()
 
 
 def _candidates(data: memoryview, start: int, stop: int) -> list[int]:
@@ -110,7 +72,10 @@ def _candidates(data: memoryview, start: int, stop: int) -> list[int]:
         if count <= 0:
             continue
         words = np.frombuffer(data, dtype="<u4", count=count, offset=first)
-        hits = np.flatnonzero(words * _MULTIPLIER + _ADDEND < _BELOW)
+        numbers, passed = _scratch.words[:count], _scratch.passed[:count]
+        np.multiply(words, _MULTIPLIER, out=numbers)
+        np.add(numbers, _ADDEND, out=numbers)
+        hits = np.less(numbers, _BELOW, out=passed).nonzero()[0]
         if len(hits):
             found.append(hits * 4 + (first + 4))
     return np.sort(np.concatenate(found)).tolist() if found else []

@@ -6,15 +6,16 @@ import os
 import threading
 from bisect import bisect_right
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from airflow_pachy.pfs.objects.ulid import new_ulid
-from airflow_pachy.pfs.tree.entries import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from airflow_pachy.pfs.content.rooms import Rooms
     from airflow_pachy.pfs.objects.store import ObjectStore
 
 Chunk = bytes | bytearray | memoryview
@@ -30,36 +31,32 @@ class PackWriter:
     """Appends chunks to packs and uploads full ones in the background. Not thread-safe: its owner holds a lock.
 
     At most `uploads` packs are on their way and one is being filled; a further full pack waits for a place. The first
-    packs are smaller if nothing is on its way: the network should not wait until 32 MiB are read.
-    Chunks that nobody can change are put together by the thread that sends their pack; others are copied into it at
-    once, and a pack of nothing else is sent as it is.
+    packs are smaller if nothing is on its way: the network should not wait until 32 MiB are read. Chunks are copied
+    into a room, or come as a pack of their own, which is sent as it lies.
     """
 
-    def __init__(self, store: ObjectStore, *, target_bytes: int, uploads: int) -> None:
+    def __init__(self, store: ObjectStore, rooms: Rooms, *, target_bytes: int, uploads: int) -> None:
         self._store = store
+        self._rooms = rooms
         self._target_bytes = target_bytes
         self._early_bytes = target_bytes // _EARLY
         self._key = new_pack_key()
-        self._chunks: list[bytes | bytearray | memoryview] = []
+        self._room: memoryview | None = None
         self._size = 0
         self._places = threading.Semaphore(uploads)
         self._threads = ThreadPoolExecutor(uploads, thread_name_prefix="pack-upload")
         self._running: list[Future[None]] = []
 
-    def add(self, chunk: Chunk, chunk_hash: bytes | None) -> Segment:
-        """Where `chunk` will lie. Raises what an earlier upload raised."""
+    def add(self, chunk: Chunk) -> tuple[str, int]:
+        """Pack and offset where `chunk`, which fits into a room, will lie. Raises what an earlier upload raised."""
         size, start = len(chunk), self._size
         # Few of many small chunks come so far.
         if start + size > self._target_bytes or start >= self._early_bytes:
             if start and (start + size > self._target_bytes or self._is_worth_sending()):
                 self._send()
             start = self._size
-        if _is_unchanging(chunk):
-            self._chunks.append(chunk)
-            self._size = start + size
-        else:
-            self._copy(chunk)
-        return Segment(self._key, start, size, chunk_hash)
+        self._copy(chunk)
+        return self._key, start
 
     def add_run(self, data: memoryview, lengths: Sequence[int]) -> list[tuple[str, int, int]]:
         """Where chunks that lie one after the other in `data` will lie: pack, offset of the first, and how many.
@@ -80,13 +77,19 @@ class PackWriter:
             first, copied = following, ends[following - 1]
         return places
 
-    def _copy(self, part: Chunk) -> None:
-        last = self._chunks[-1] if self._chunks else None
-        if isinstance(last, bytearray):
-            last += part
-        else:
-            self._chunks.append(bytearray(part))
-        self._size += len(part)
+    def add_pack(self, data: memoryview, take: Callable[[], Callable[[], None]]) -> str:
+        """The pack that `data` will be. Raises as `add` does.
+
+        `take` is called when there is a place for the upload, and has `data` stay as it is until what it gives is
+        called.
+        """
+        key = new_pack_key()
+        self._submit(key, data, take)
+        return key
+
+    def wants(self, size_bytes: int) -> bool:
+        """Whether so much is worth sending now, although more is to come."""
+        return size_bytes >= self._early_bytes and self._is_worth_sending()
 
     def send(self) -> None:
         """Have everything added on its way, be the last pack as small as it is."""
@@ -102,7 +105,7 @@ class PackWriter:
 
     def close(self) -> None:
         """Wait for what is on its way and forget what is not; nothing points to it yet."""
-        self._chunks, self._size = [], 0
+        self._room, self._size = None, 0
         self._threads.shutdown(cancel_futures=True)
 
     def _is_worth_sending(self) -> bool:
@@ -112,27 +115,34 @@ class PackWriter:
         self._early_bytes = min(2 * self._early_bytes, self._target_bytes)
         return True
 
+    def _copy(self, part: Chunk) -> None:
+        if self._room is None:
+            self._room = self._rooms.take()
+        end = self._size + len(part)
+        self._room[self._size : end] = part
+        self._size = end
+
     def _send(self) -> None:
+        room, size, key = self._room, self._size, self._key
+        assert room is not None
+        self._room, self._size, self._key = None, 0, new_pack_key()
+        self._submit(key, room[:size], lambda: partial(self._rooms.give_back, room))
+
+    def _submit(self, key: str, data: memoryview, take: Callable[[], Callable[[], None]]) -> None:
         self._places.acquire()
-        still = []
-        for upload in self._running:
-            if upload.done():
-                upload.result()  # a failed upload fails the writer at its next step, not at the end
-            else:
-                still.append(upload)
-        chunks, self._chunks, self._size = self._chunks, [], 0
-        key, self._key = self._key, new_pack_key()
-        self._running = [*still, self._threads.submit(self._upload, key, chunks)]
-
-    def _upload(self, key: str, chunks: list[bytes | bytearray | memoryview]) -> None:
         try:
-            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            chunks.clear()
-            self._store.put(key, body)
-        finally:
+            ended = [upload for upload in self._running if upload.done()]
+            for upload in ended:
+                upload.result()  # a failed upload fails the writer at its next step, not at the end
+            self._running = [upload for upload in self._running if upload not in ended]
+            self._running.append(self._threads.submit(self._upload, key, data, take()))
+        except BaseException:
             self._places.release()
+            raise
 
-
-def _is_unchanging(chunk: Chunk) -> bool:
-    """Whether nobody can change the chunk before it is sent."""
-    return isinstance(chunk, bytes) or (isinstance(chunk, memoryview) and isinstance(chunk.obj, bytes))
+    def _upload(self, key: str, data: memoryview, done: Callable[[], None]) -> None:
+        try:
+            self._store.put(key, data)
+        finally:
+            done()
+            self._places.release()

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, chain, repeat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from airflow_pachy.pfs.content import chunking
 from airflow_pachy.pfs.content.hashing import EMPTY, hash_bytes, hash_chunks
 from airflow_pachy.pfs.content.packing import PackWriter
+from airflow_pachy.pfs.content.rooms import Rooms
+from airflow_pachy.pfs.content.runs import runs_of_bytes, runs_of_stream
 from airflow_pachy.pfs.tree.entries import Content, Segment
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_pachy.pfs.content.reader import ContentReader
+    from airflow_pachy.pfs.content.runs import Run
     from airflow_pachy.pfs.objects.store import ObjectStore
 
 INLINE_BYTES = 512
 PACK_TARGET_BYTES = 32 << 20
 
 Data = bytes | bytearray | memoryview | BinaryIO | Path
+Place = tuple[str, int, int]
+"""object, offset, length: a plain tuple, for there may be as many as files"""
 Known = Callable[[bytes], tuple[Segment, ...] | None]
 
 
 class SharedChunks(Protocol):
     """Large chunks that any writer of the root has stored, and that stay as long as anybody relies on them."""
 
-    def find(self, digest: bytes) -> tuple[Segment, ...] | None:
-        """Where the chunk lies."""
+    def find(self, digests: Sequence[bytes]) -> Mapping[bytes, Segment]:
+        """Where those of the chunks lie that are known."""
         ...
 
     def add(self, digest: bytes, place: Segment) -> None:
@@ -46,9 +51,9 @@ class ContentWriter:
     """Stores file contents; what it returns is durable after `flush()`, which a `with` block does when it succeeds.
 
     Equal chunks are stored once per writer. `known(hash)` may say where a chunk already lies; the caller vouches that
-    it stays there, and `shared` does for large chunks of the whole root. Memory stays below `pack_target_bytes *
-    (uploads + 1)` plus one chunk per calling thread. Thread-safe. An upload's error is raised by a later `write` or
-    by `flush`, after which the writer is of no use.
+    it stays there, and `shared` does for large chunks of the whole root. Memory stays below 9/8 of `pack_target_bytes`
+    (or the largest chunk, if that is more) for each upload, each stream that is being written, and once more.
+    Thread-safe. An upload's error is raised by a later `write` or by `flush`, after which the writer is of no use.
     """
 
     def __init__(
@@ -62,9 +67,11 @@ class ContentWriter:
     ) -> None:
         self._known = known
         self._shared = shared
-        self._packs = PackWriter(store, target_bytes=pack_target_bytes, uploads=uploads)
-        # Plain tuples (object, offset, length), for there may be as many as files.
-        self._stored: dict[bytes, tuple[str, int, int]] = {}
+        self._most_bytes = pack_target_bytes
+        # Somewhat larger than a pack: what is left behind the last cut goes to the next.
+        self._rooms = Rooms(max(pack_target_bytes + pack_target_bytes // 8, chunking.MAX_BYTES))
+        self._packs = PackWriter(store, self._rooms, target_bytes=pack_target_bytes, uploads=uploads)
+        self._stored: dict[bytes, Place] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -91,25 +98,21 @@ class ContentWriter:
     ) -> tuple[list[str], list[int]]:
         """Store whole files that lie one after the other in `data`; object and offset of each.
 
-        Each is longer than `INLINE_BYTES` and shorter than `chunking.MIN_BYTES`, and the caller has computed its
+        Each is longer than `INLINE_BYTES` and at most `chunking.MIN_BYTES`, and the caller has computed its
         `hash_bytes`. `data` may be overwritten afterwards.
         """
+        large = max(lengths, default=0) >= chunking.MIN_BYTES
+        known = self._find_known(lengths, digests) if large else {}
         with self._lock:
-            stored = self._stored
-            if stored.keys().isdisjoint(digests) and len(set(digests)) == len(digests):
+            if not known and self._are_new(digests):
                 objects, offsets = self._append(data, lengths)
-                stored.update(zip(digests, zip(objects, offsets, lengths, strict=True), strict=True))
+                places = list(zip(objects, offsets, lengths, strict=True))
+                self._stored.update(zip(digests, places, strict=True))
+                if large:
+                    self._offer(digests, places)
                 return objects, offsets
-            found: list[tuple[str, int, int]] = []
-            start = 0
-            for length, digest in zip(lengths, digests, strict=True):
-                place = stored.get(digest)
-                if place is None:
-                    ((key, offset, _),) = self._packs.add_run(data[start : start + length], [length])
-                    place = stored[digest] = (key, offset, length)
-                found.append(place)
-                start += length
-        return [place[0] for place in found], [place[1] for place in found]
+            places = self._add_each(data, lengths, digests, known)
+        return [place[0] for place in places], [place[1] for place in places]
 
     def _append(self, data: memoryview, lengths: Sequence[int]) -> tuple[list[str], list[int]]:
         objects: list[str] = []
@@ -128,7 +131,9 @@ class ContentWriter:
             return self.write_small(data, hash_bytes(data))
         if isinstance(data, bytes | bytearray | memoryview):
             view = memoryview(data).cast("B")
-            return self._write_small(view) if len(view) <= chunking.MIN_BYTES else self._store(chunking.split(view))
+            if len(view) <= chunking.MIN_BYTES:
+                return self._write_small(view)
+            return self._store(runs_of_bytes(view, self._most_bytes))
         return self._write_stream(data)
 
     def append(self, base: Content, data: Data, reader: ContentReader) -> Content:
@@ -140,10 +145,8 @@ class ContentWriter:
         kept_bytes = sum(segment.length for segment in kept)
         last = reader.read(base, kept_bytes) if tail else base.inline or b""
         if isinstance(data, bytes | bytearray | memoryview):
-            chunks: Iterable[bytes | memoryview] = chunking.split(memoryview(last + bytes(data)))
-        else:
-            chunks = chunking.split_stream(data, last)
-        return self._store(chunks, kept)
+            return self._store(runs_of_bytes(memoryview(last + bytes(data)), self._most_bytes), kept)
+        return self._store(self._runs_of_stream(data, last), kept)
 
     def send(self) -> None:
         """Have everything written so far on its way: nothing more is to come soon."""
@@ -161,12 +164,20 @@ class ContentWriter:
         """Stop the uploads; what was not flushed is abandoned."""
         with self._lock:
             self._packs.close()
+            self._rooms.clear()
 
     def _write_stream(self, source: BinaryIO) -> Content:
         head = _read_fully(source, chunking.MIN_BYTES + 1)
         if len(head) <= chunking.MIN_BYTES:
             return self._write_small(head)
-        return self._store(chunking.split_stream(source, head))
+        return self._store(self._runs_of_stream(source, head))
+
+    def _runs_of_stream(self, source: BinaryIO, head: bytes) -> Iterable[Run]:
+        return runs_of_stream(source, head, self._rooms, self._is_enough)
+
+    def _is_enough(self, size_bytes: int) -> bool:
+        with self._lock:
+            return self._packs.wants(size_bytes)
 
     def _write_small(self, data: bytes | memoryview) -> Content:
         size = len(data)
@@ -175,45 +186,89 @@ class ContentWriter:
             return Content(digest, size, (), bytes(data))
         return Content(digest, size, (self._place(data, digest),))
 
-    def _store(self, chunks: Iterable[bytes | memoryview], kept: tuple[Segment, ...] = ()) -> Content:
+    def _store(self, runs: Iterable[Run], kept: tuple[Segment, ...] = ()) -> Content:
         segments = list(kept)
-        remaining = iter(chunks)
-        first = next(remaining, None)
-        if first is None and not kept:
+        for run in runs:
+            if not segments and run.size_bytes <= INLINE_BYTES:
+                return self._write_small(run.data[: run.size_bytes])  # too short to be cut: it is the whole file
+            segments += self._place_run(run)
+        if not segments:
             return EMPTY
-        for chunk in chain([] if first is None else [first], remaining):
-            if not segments and len(chunk) <= INLINE_BYTES:
-                return self._write_small(chunk)  # too short to be cut: it is the whole file
-            digest = hash_bytes(chunk)
-            place = self._place(chunk, digest)
-            segments.append(Segment(place.object, place.offset, place.length, digest))
         size = sum(segment.length for segment in segments)
         if len(segments) == 1:
             only = segments[0]
             return Content(only.hash or b"", size, (Segment(only.object, only.offset, only.length),))
         return Content(hash_chunks(segments), size, tuple(segments))
 
+    def _place_run(self, run: Run) -> list[Segment]:
+        """Where the chunks of a run lie, with their hashes; stores those that are not known."""
+        lengths, digests = run.lengths, run.digests
+        known = self._find_known(lengths, digests)
+        with self._lock:
+            if run.may_be_sent and not known and self._are_new(digests):
+                pack = self._packs.add_pack(run.data[: run.size_bytes], run.take)
+                starts = list(accumulate(lengths[:-1], initial=0))
+                places = list(zip(repeat(pack), starts, lengths, strict=False))
+                self._stored.update(zip(digests, places, strict=True))
+                self._offer(digests, places)
+            else:
+                places = self._add_each(run.data, lengths, digests, known)
+        return [Segment(*place, digest) for place, digest in zip(places, digests, strict=True)]
+
+    def _are_new(self, digests: Sequence[bytes]) -> bool:
+        """Whether this writer has met none of them, and each is there once."""
+        return self._stored.keys().isdisjoint(digests) and len(set(digests)) == len(digests)
+
+    def _add_each(
+        self, data: memoryview, lengths: Sequence[int], digests: Sequence[bytes], known: Mapping[bytes, Place]
+    ) -> list[Place]:
+        """Where chunks lie that lie one after the other in `data`, having added those that lie nowhere yet."""
+        places: list[Place] = []
+        start = 0
+        for length, digest in zip(lengths, digests, strict=True):
+            place = self._stored.get(digest) or known.get(digest)
+            if place is None:
+                place = (*self._packs.add(data[start : start + length]), length)
+                self._offer([digest], [place])
+            self._stored[digest] = place
+            places.append(place)
+            start += length
+        return places
+
+    def _offer(self, digests: Sequence[bytes], places: Sequence[Place]) -> None:
+        if self._shared is None:
+            return
+        for digest, place in zip(digests, places, strict=True):
+            if place[2] >= chunking.MIN_BYTES:
+                self._shared.add(digest, Segment(*place))
+
+    def _find_known(self, lengths: Sequence[int], digests: Sequence[bytes]) -> dict[bytes, Place]:
+        """Where chunks lie that others have stored, and this writer has not met yet."""
+        found: dict[bytes, Place] = {}
+        asked: list[bytes] = []
+        for length, digest in zip(lengths, digests, strict=True):
+            if digest in self._stored:
+                continue
+            known = self._known(digest) if self._known is not None else None
+            if known is not None and len(known) == 1 and known[0].length == length:
+                found[digest] = (known[0].object, known[0].offset, length)
+            elif self._shared is not None and length >= chunking.MIN_BYTES:
+                asked.append(digest)
+        if self._shared is not None and asked:
+            sizes = dict(zip(digests, lengths, strict=True))
+            for digest, place in self._shared.find(asked).items():
+                if place.length == sizes[digest]:
+                    found[digest] = (place.object, place.offset, place.length)
+        return found
+
     def _place(self, chunk: bytes | memoryview, digest: bytes) -> Segment:
         """Where the chunk lies, as a segment without a hash; stores it unless it is known."""
         stored = self._stored.get(digest)
         if stored is not None:
             return Segment(*stored)
-        known = self._known(digest) if self._known is not None else None
-        shared = self._shared if len(chunk) >= chunking.MIN_BYTES else None
-        if known is None and shared is not None:
-            known = shared.find(digest)
+        known = self._find_known([len(chunk)], [digest])
         with self._lock:
-            stored = self._stored.get(digest)
-            if stored is not None:
-                return Segment(*stored)
-            if known is not None and len(known) == 1 and known[0].length == len(chunk):
-                place = Segment(known[0].object, known[0].offset, known[0].length)
-            else:
-                place = self._packs.add(chunk, None)
-                if shared is not None:
-                    shared.add(digest, place)
-            self._stored[digest] = (place.object, place.offset, place.length)
-        return place
+            return Segment(*self._add_each(memoryview(chunk), [len(chunk)], [digest], known)[0])
 
 
 def _read_fully(source: BinaryIO, size: int) -> bytes:
