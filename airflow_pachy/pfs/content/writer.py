@@ -157,6 +157,7 @@ class ContentWriter:
         """Return when everything written so far is in the store."""
         with self._lock:
             self._packs.flush()
+            self._rooms.clear()  # it may be long until there is something large again
         if self._shared is not None:
             self._shared.keep()
 
