@@ -213,7 +213,8 @@ class DatumMapOperator(TaskGroup):
             self.plan >> self.datums >> self.assemble
             self.plan >> self.assemble
             if egress is not None:
-                self.egress = _egress_step(origin, egress, egress_conn_id, self.assemble, middle)
+                connections = {"egress_conn_id": egress_conn_id, "kubernetes_conn_id": kubernetes_conn_id}
+                self.egress = _egress_step(origin, egress, self.assemble, connections | middle)
                 self.assemble >> self.egress
 
     @property
@@ -225,7 +226,6 @@ class DatumMapOperator(TaskGroup):
 def _egress_step(
     origin: str,
     egress: Mapping[str, Any] | str,
-    egress_conn_id: str | None,
     assemble: AssembleOperator,
     given: dict[str, Any],
 ) -> BaseOperator:
@@ -239,7 +239,6 @@ def _egress_step(
         task_id="egress",
         commit=assemble.output,
         egress=egress,
-        egress_conn_id=egress_conn_id,
         pfs_conn_id=assemble.pfs_conn_id,
         **{"retries": 3, **given},
     )

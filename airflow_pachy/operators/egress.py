@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_pachy.hooks.settings import PachySettings
     from airflow_pachy.pipelines.egress import EgressTarget
 
 
@@ -27,13 +28,15 @@ class PfsEgressOperator(BaseOperator):
         pipeline spec: `{"sql_database": {"url": "postgresql://...", "file_format": {"type": "CSV"}}}`.
     :param egress_conn_id: connection with the target's credentials: an AWS connection for `s3://`, a database's for
         tables, one whose extra holds the arguments of the fsspec file system for other schemes. By default the
-        store's own credentials, and what the URL says.
+        store's own credentials, and what the URL says. A database's password may also be PACHYDERM_SQL_PASSWORD in
+        the environment of Airflow's workers, or the secret that `sql_database` names, asked of Kubernetes.
     :param full: copy all files, also those that were copied before.
+    :param kubernetes_conn_id: where that secret is, by default where datums run.
 
     Only what has changed since the last copy is written; a retry begins at the note of the last complete one.
     """
 
-    template_fields: Sequence[str] = ("commit", "egress", "egress_conn_id")
+    template_fields: Sequence[str] = ("commit", "egress", "egress_conn_id", "kubernetes_conn_id")
     ui_color = "#f3e8fd"
 
     def __init__(
@@ -44,6 +47,7 @@ class PfsEgressOperator(BaseOperator):
         egress_conn_id: str | None = None,
         full: bool = False,
         pfs_conn_id: str = DEFAULT_CONNECTION,
+        kubernetes_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -52,6 +56,7 @@ class PfsEgressOperator(BaseOperator):
         self.egress_conn_id = egress_conn_id
         self.full = full
         self.pfs_conn_id = pfs_conn_id
+        self.kubernetes_conn_id = kubernetes_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - the signature is Airflow's
         """Copy."""
@@ -59,8 +64,9 @@ class PfsEgressOperator(BaseOperator):
         from airflow_pachy.pipelines.egress import egress_commit, parse_egress
 
         target = parse_egress(self.egress, origin=f"egress of task {self.task_id!r}")
-        with short_errors(), PfsHook(self.pfs_conn_id).get_conn() as pfs:
-            options, password = self._credentials(target)
+        hook = PfsHook(self.pfs_conn_id)
+        with short_errors(), hook.get_conn() as pfs:
+            options, password = self._credentials(target, hook.settings)
             report = egress_commit(
                 pfs, address_of(self.commit), target, options=options, password=password, full=self.full
             )
@@ -71,10 +77,10 @@ class PfsEgressOperator(BaseOperator):
         )
         return {"commit": report.commit, "url": report.url, "files": report.files, "rows": report.rows}
 
-    def _credentials(self, target: EgressTarget) -> tuple[dict[str, Any], str | None]:
-        """Options of the target's client, and the password of its database."""
+    def _credentials(self, target: EgressTarget, settings: PachySettings) -> tuple[dict[str, Any], str | None]:
+        """Options of the target's client, and the password of its database if the environment need not be asked."""
         if self.egress_conn_id is None:
-            return {}, None
+            return {}, self._password_of_secret(target, settings)
         from airflow_pachy.hooks.aws import s3_settings
         from airflow_pachy.hooks.pfs import PfsHook
 
@@ -90,3 +96,13 @@ class PfsEgressOperator(BaseOperator):
                 f"{target.url!r} there, as JSON"
             )
         return extra, None
+
+    def _password_of_secret(self, target: EgressTarget, settings: PachySettings) -> str | None:
+        from airflow_pachy.pipelines.egress.tables import needs_password
+
+        database = target.sql_database
+        if database is None or database.secret is None or not needs_password(database):
+            return None
+        from airflow_pachy.operators.egress_secret import read_password
+
+        return read_password(database.secret, settings, self.kubernetes_conn_id)

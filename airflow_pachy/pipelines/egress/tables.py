@@ -56,6 +56,18 @@ def write_tables(
         engine.dispose()
 
 
+def needs_password(database: SqlDatabase) -> bool:
+    """Whether neither the URL nor the environment has the database's password. Raises `InvalidArgument`."""
+    from sqlalchemy.exc import ArgumentError
+
+    from airflow_pachy.metadata.urls import parse_url
+
+    try:
+        return not (parse_url(database.url).password or os.environ.get(PASSWORD_VARIABLE))
+    except ArgumentError as error:
+        raise InvalidArgument(f"egress: {database.url!r} is not the URL of a database: {error}") from error
+
+
 def _engine(database: SqlDatabase, password: str | None) -> Engine:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError

@@ -56,6 +56,16 @@ def test_create_list_inspect_and_delete(pachy, spec):
     assert "there is no pipeline 'edges'" in failed.err
 
 
+def test_delete_keeps_the_repo_when_it_is_asked_to(pachy, spec):
+    pachy("create", "repo", "images")
+    pachy("create", "pipeline", "-f", str(spec))
+    pachy("delete", "pipeline", "edges", "--keep-repo")
+    assert "edges" in [one["name"] for one in pachy("list", "repo", "--json").documents]
+    assert pachy("put", "file", "edges@master:/mine", "-f", "-", stdin=b"1").code == 0
+    taken = pachy("create", "pipeline", "-f", str(spec), fails=True)
+    assert "writes the repo 'edges', which exists already" in taken.err
+
+
 def test_updates_are_versions(pachy, spec):
     pachy("create", "repo", "images")
     pachy("create", "pipeline", "-f", str(spec))

@@ -51,6 +51,16 @@ def test_services_need_a_role_of_their_own_in_the_same_namespace() -> None:
     assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"deployments", "services", "pods"}
 
 
+def test_secrets_of_egress_are_read_by_name_and_by_who_runs_tasks() -> None:
+    role, binding = documents("rbac-egress.yaml")
+    pods = documents("rbac.yaml")
+    assert role["metadata"]["namespace"] == pods[0]["metadata"]["namespace"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    (rule,) = role["rules"]
+    assert (rule["resources"], rule["verbs"], bool(rule["resourceNames"])) == (["secrets"], ["get"], True)
+    assert all(subject in pods[1]["subjects"] for subject in binding["subjects"])
+
+
 def test_the_values_read_the_secrets_that_are_there(values: dict[str, Any]) -> None:
     connection = documents("connection-secret.yaml")[0]
     wanted = values["secret"][0]
