@@ -17,10 +17,13 @@ from blake3 import blake3
 
 from airflow_pachy.errors import NotFound
 from airflow_pachy.metadata.models import Job
+from airflow_pachy.pfs.tree.outline import keys_in
+from airflow_pachy.pfs.tree.preloading import preload
 from airflow_pachy.pfs.tree.schema import single
 from airflow_pachy.pipelines.datums_table import concat, distinct, list_tables, table_of
 from airflow_pachy.pipelines.plain_memory import release_memory
 from airflow_pachy.pipelines.rows import UNFINISHED
+from airflow_pachy.pipelines.rows_table import ascending
 from airflow_pachy.pipelines.selection import Difference, compare_all
 from airflow_pachy.pipelines.snapshot import open_sources
 
@@ -85,13 +88,14 @@ def _compare(changes: InputChanges, identity: DatumIdentity, leaves: Leaves, bas
     rows = [row for _order, row in sorted(changes.added, key=lambda item: item[0])]
     added = distinct(table_of(rows, identity, leaves))
     ids = single(added["id"])
-    present = base.find(ids.take(pc.sort_indices(ids)))
-    if present.num_rows:
-        added = added.filter(pc.invert(pc.is_in(ids, value_set=single(present["path"]))))
+    present = keys_in(base, ascending(ids))
+    if len(present):
+        added = added.filter(pc.invert(pc.is_in(ids, value_set=present)))
     # A scratch registry: these inputs have their old commits.
     gone = table_of(changes.removed, identity, type(leaves)())
-    gone_ids = single(distinct(gone)["id"])
-    vanished = base.find(gone_ids.take(pc.sort_indices(gone_ids)))
+    gone_ids = ascending(single(distinct(gone)["id"]))
+    preload(base, gone_ids.to_pylist())
+    vanished = base.find(gone_ids)
     if vanished.num_rows != len(gone_ids):
         return None
     total = len(base) - vanished.num_rows + added.num_rows

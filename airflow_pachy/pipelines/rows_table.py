@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from airflow_pachy.errors import Corrupt
+from airflow_pachy.pfs.tree import outline
 from airflow_pachy.pfs.tree.bulk import concat_rows
 from airflow_pachy.pfs.tree.functions import as_array
 from airflow_pachy.pfs.tree.schema import HASH, LEAF, SEGMENT, single
@@ -154,3 +155,14 @@ def unfinished_rows(datums: Tree) -> pa.Table:
         if found[-1].num_rows < table.num_rows:
             break
     return concat_rows(found)
+
+
+def find_in(tree: Tree, keys: Any) -> pa.Table:
+    """The rows of those of `keys` (a string array, in any order) that the tree has; leaves without any stay closed."""
+    present = outline.keys_in(tree, ascending(keys))
+    return tree.find(present) if len(present) else EMPTY
+
+
+def ascending(keys: Any) -> Any:
+    """A string array in the order of trees."""
+    return keys.take(as_array(sort_places(keys)))

@@ -22,6 +22,7 @@ from airflow_pachy.pipelines.rows_table import (
     EMPTY,
     bodies_of,
     fields_of,
+    find_in,
     new_rows,
     place_of,
     unfinished_rows,
@@ -104,7 +105,7 @@ class Selector:
     def select(self, difference: Difference) -> Selection:
         """Decide for each datum that the base does not have."""
         ids = single(difference.added["id"])
-        known = self.memory.find(ids.take(as_array(sort_places(ids)))) if len(self.memory) else EMPTY
+        known = find_in(self.memory, ids) if len(self.memory) else EMPTY
         here = with_state(known, "success", self.job)
         is_done = here if self.reprocess else with_state(known, "success")
         done, undone = known.filter(is_done), known.filter(pc.invert(is_done))

@@ -17,6 +17,7 @@ from airflow_pachy.errors import CommitNotFound, CommitOpen, InvalidSpec
 from airflow_pachy.metadata.models import Branch, Commit, Job, JobInput, Pipeline
 from airflow_pachy.pfs.address import Address, parse_address, parse_branch
 from airflow_pachy.pfs.lookups import find_branch, find_commit
+from airflow_pachy.pfs.tree.outline import Outline
 from airflow_pachy.pipelines.commit_queue import NOTHING_UNREAD, CommitQueue, Turn
 from airflow_pachy.pipelines.inputs import Source, Sources, parse_input
 from airflow_pachy.pipelines.origins import Version
@@ -236,5 +237,5 @@ def _head(session: Session, leaf: PfsInput) -> str:
 
 
 def open_sources(pfs: Pfs, resolved: Mapping[SourceKey, str]) -> Sources:
-    """The trees of the resolved commits."""
-    return Sources({key: Source(commit, pfs.tree(f"{key[0]}@{commit}")) for key, commit in resolved.items()})
+    """The trees of the resolved commits, in outline: planning asks which files there are, not where they lie."""
+    return Sources({key: Source(commit, Outline(pfs.tree(f"{key[0]}@{commit}"))) for key, commit in resolved.items()})

@@ -12,18 +12,22 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_pachy.errors import Corrupt
+from airflow_pachy.pfs.tree.bulk import NO_KEYS
 from airflow_pachy.pfs.tree.codec import read_parquet
-from airflow_pachy.pfs.tree.functions import as_array
-from airflow_pachy.pfs.tree.node import Node
-from airflow_pachy.pfs.tree.nodes import NodeStore
-from airflow_pachy.pfs.tree.schema import LEAF, SEGMENT, node_id
+from airflow_pachy.pfs.tree.functions import as_array, call, conformed, is_in
+from airflow_pachy.pfs.tree.node import Node, bisect
+from airflow_pachy.pfs.tree.preloading import FetchingNodes, bodies, verified
+from airflow_pachy.pfs.tree.schema import LEAF, SEGMENT, single
 from airflow_pachy.pfs.tree.view import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_pachy.pfs.tree.nodes import NodeStore
     from airflow_pachy.pfs.tree.refs import NodeRef
 
 # What a leaf's id is made of, so that a part of a leaf is verified as all of it is.
-_IDENTITY = ["path", "hash", "size", "executable"]
+_IDENTITY = pa.schema([LEAF.field(name) for name in ("path", "hash", "size", "executable")])
 
 
 class Outline(Tree):
@@ -35,42 +39,72 @@ class Outline(Tree):
     def __init__(self, tree: Tree) -> None:
         nodes = tree._nodes  # noqa: SLF001 - a tree itself
         super().__init__(nodes.store, tree.root, nodes.cache, layout=tree._layout)  # noqa: SLF001
-        self._nodes = OutlineNodes(nodes.store, nodes.cache)
+        self._nodes = _OutlineNodes(nodes.store, nodes.cache)
 
 
-class OutlineNodes(NodeStore):
-    """Nodes of a store, leaves without what does not identify their files."""
+class _OutlineNodes(FetchingNodes):
+    """Nodes of a store, leaves without what does not identify their files; a whole leaf, if it is at hand."""
 
-    def load(self, ref: NodeRef) -> Node:
-        """The node; the whole one if that is at hand. Raises `Corrupt`."""
+    def at_hand(self, ref: NodeRef) -> Node | None:
+        found = super().at_hand(ref)
+        return self.cache.get(self.store.url, _key(ref)) if found is None and ref.level == 0 else found
+
+    def keep(self, ref: NodeRef, body: bytes) -> Node:
         if ref.level:
-            return super().load(ref)
-        whole = self.cache.get(self.store.url, ref.object)
-        if whole is not None:
-            return whole
-        key = f"{ref.object}#outline"
-        node = self.cache.get(self.store.url, key)
-        if node is None:
-            node = Node(_decode(self.store.get(ref.object), ref), 0)
-            self.cache.put(self.store.url, key, node)
+            return super().keep(ref, body)
+        node = Node(_leaf(_identity(body, ref)), 0)
+        self.cache.put(self.store.url, _key(ref), node)
         return node
 
 
-def _decode(body: bytes, ref: NodeRef) -> pa.Table:
-    """A leaf, with nothing in the other columns."""
+def _key(ref: NodeRef) -> str:
+    return f"{ref.object}#outline"
+
+
+def keys_in(tree: Tree, keys: Any) -> Any:
+    """Those of `keys` (a string array, ascending) that the tree has, as a string array.
+
+    No leaf is kept: this is for who asks once, and finds few. Raises `Corrupt`.
+    """
+    nodes = tree._nodes  # noqa: SLF001 - this is a part of trees
+    asked = list(_by_leaf(nodes, tree.root, keys))
+    found = [NO_KEYS]
+    for (ref, part), body in zip(asked, bodies(nodes.store, [ref for ref, _part in asked]), strict=True):
+        present = is_in(part, value_set=single(_identity(body, ref)["path"]))
+        found.append(call("filter", part, present))
+    return pa.concat_arrays(found)
+
+
+def _by_leaf(nodes: NodeStore, root: NodeRef | None, keys: Any) -> Iterator[tuple[NodeRef, Any]]:
+    """The leaves that may have some of the keys, with these."""
+    place = 0
+    children = iter(()) if root is None or not len(keys) else nodes.children(root, 0, keys[0].as_py())
+    for child in children:
+        place = bisect(keys, child.first, place)
+        if place == len(keys):
+            return
+        end = bisect(keys, child.last + "\0", place)
+        if end > place:
+            yield child.ref, keys[place:end]
+            place = end
+
+
+def _identity(body: bytes, ref: NodeRef) -> pa.Table:
+    """The columns that the leaf's id is made of, verified."""
     try:
-        table = read_parquet(body, _IDENTITY).select(_IDENTITY)
-        count = table.num_rows
-        no_segments = pa.ListArray.from_arrays(as_array(np.zeros(count + 1, np.int32)), pa.array([], SEGMENT))
-        columns: dict[str, Any] = dict(zip(_IDENTITY, table.combine_chunks().columns, strict=True))
-        columns |= {"segments": no_segments, "inline": pa.nulls(count, pa.binary())}
-        columns |= {"datum": pa.nulls(count, pa.string()), "mtime_us": as_array(np.zeros(count, np.int64))}
-        leaf = pa.table([columns[name] for name in LEAF.names], schema=LEAF)
+        table = read_parquet(body, _IDENTITY.names).select(_IDENTITY.names).replace_schema_metadata(None)
+        return verified(conformed(table, _IDENTITY).combine_chunks(), ref)
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise Corrupt(
             f"{ref.object} is not a tree node of level 0 ({error}): restore it from a backup of the bucket"
         ) from error
-    found = node_id(leaf, 0)
-    if found != ref.id:
-        raise Corrupt(f"{ref.object} holds rows of id {found[:16]}...: restore it from a backup of the bucket")
-    return leaf
+
+
+def _leaf(table: pa.Table) -> pa.Table:
+    """A leaf with nothing in the other columns."""
+    count = table.num_rows
+    no_segments = pa.ListArray.from_arrays(as_array(np.zeros(count + 1, np.int32)), pa.array([], SEGMENT))
+    columns: dict[str, Any] = dict(zip(_IDENTITY.names, table.columns, strict=True))
+    columns |= {"segments": no_segments, "inline": pa.nulls(count, pa.binary())}
+    columns |= {"datum": pa.nulls(count, pa.string()), "mtime_us": as_array(np.zeros(count, np.int64))}
+    return pa.table([columns[name] for name in LEAF.names], schema=LEAF)

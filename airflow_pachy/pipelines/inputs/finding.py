@@ -25,12 +25,15 @@ def find_by_key(
     tree: Tree, pattern: str, template: str, keys: Collection[str]
 ) -> Iterator[tuple[str, File | Directory]]:
     """What the glob matches and has one of the keys, with its key; of each key in path order."""
+    from airflow_pachy.pfs.tree.preloading import preload  # not at parse time: pyarrow
+
     narrowed = [(key, _narrowed(pattern, template, key)) for key in keys]
     fill = key_filler(pattern, template)
     if any(glob is None for _key, glob in narrowed):
         yield from _scan(tree, pattern, template, frozenset(keys))
         return
     matches = compile_glob(pattern).matches
+    preload(tree, [compile_glob(glob).literal_prefix for _key, glob in narrowed if glob is not None])
     for key, glob in narrowed:
         assert glob is not None
         for found in tree.glob(glob):
