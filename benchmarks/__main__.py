@@ -94,7 +94,7 @@ def main() -> None:
         metavar="COMMAND",
         help="run this when a round's objects are deleted, for stores that free late",
     )
-    parser.add_argument("--large", type=int, metavar="MIB", help="size of the large file; the store must hold it twice")
+    parser.add_argument("--large", type=int, metavar="MIB", help="size of the large file; the store must hold it")
     parser.add_argument("--datums", type=int, metavar="N", help="how many datums the parts with pods have")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured to FILE")
     arguments = parser.parse_args()
