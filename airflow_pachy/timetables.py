@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from airflow_pachy.pipelines.inputs import Input
 
-_EVERY = "@every"
-_NEVER = "@never"
 
 
 def pipeline_schedule(inputs: Iterable[Input], outputs: Iterable[str], pfs_conn_id: str, git_poll: timedelta) -> Any:
@@ -46,7 +44,7 @@ def pipeline_schedule(inputs: Iterable[Input], outputs: Iterable[str], pfs_conn_
 
 def _timetable(fed: Iterable[Any], git_poll: timedelta) -> Any:
     """The ticks of all inputs that are fed by the clock."""
-    from airflow_pachy.pfs.schedules import step_of
+    from airflow_pachy.pfs.schedules import Schedule, step_of
     from airflow_pachy.pipelines.inputs.cron import CronInput
 
     crons: list[str] = []
@@ -56,7 +54,7 @@ def _timetable(fed: Iterable[Any], git_poll: timedelta) -> Any:
             steps.append(git_poll)
         elif (step := step_of(one.spec)) is not None:
             steps.append(step)
-        elif one.spec != _NEVER:
+        elif not Schedule(one.spec).is_never:
             crons.append(one.spec)
     if steps and crons:
         raise InvalidSpec(

@@ -12,6 +12,7 @@ from airflow_pachy.errors import InvalidArgument
 _EVERY = re.compile(r"@every\s+((?:\d+(?:\.\d+)?(?:h|m|s))+)")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 _NICKNAMES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
 
@@ -27,6 +28,11 @@ class Schedule:
                 f"{self.text!r} is not a schedule: write five cron fields ('30 6 * * 1-5'), {', '.join(_NICKNAMES)}, "
                 "'@every 90m' or '@never'"
             )
+
+    @property
+    def is_never(self) -> bool:
+        """Whether no time is ever due: `@never`, or a date that does not exist, such as 31 February."""
+        return self.next_after(_ANY_MOMENT) is None
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first time that is later than `moment`; None if there is none. `@every` counts from `moment`."""

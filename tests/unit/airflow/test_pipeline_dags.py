@@ -231,6 +231,12 @@ def test_several_schedules_in_one_pipeline():
     assert len(ticks(pipeline_dag(cron_pipeline(CRON, noon)).timetable, "timetables")) == 2
     assert ticks(pipeline_dag(cron_pipeline(every)).timetable, "delta") == timedelta(seconds=90)
     assert pipeline_dag(cron_pipeline(never)).schedule is None
+    # Specs say so, too, that nothing but people start a pipeline; Airflow would look for the day for ever.
+    no_such_day = {"cron": {"name": "never", "spec": "0 0 31 2 *"}}
+    assert pipeline_dag(cron_pipeline(no_such_day)).schedule is None
+    assert ticks(pipeline_dag(cron_pipeline(no_such_day, CRON)).timetable, "expression") == "30 6 * * *"
+    leap_day = {"cron": {"name": "rare", "spec": "0 0 29 2 *"}}
+    assert ticks(pipeline_dag(cron_pipeline(leap_day)).timetable, "expression") == "0 0 29 2 *"
     with pytest.raises(InvalidSpec, match=r"30 6 .* and every 0:01:30"):
         pipeline_dag(cron_pipeline(CRON, every))
 
