@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.inputs import Input
 
 
-
 def pipeline_schedule(inputs: Iterable[Input], outputs: Iterable[str], pfs_conn_id: str, git_poll: timedelta) -> Any:
     """The `schedule` of a DAG that reads `inputs`; branches in `outputs` are made by the DAG itself and start nothing.
 
