@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_pachy.cli.progress import transfer_progress
+from airflow_pachy.cli.session import READING
 from airflow_pachy.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def writer_beside(session: Session) -> Iterator[None]:
     from airflow_pachy.pfs.content.second_writer import second_writer
 
     with second_writer() as second:
-        session.pfs.content_reader.second_writer = second
+        session.pfs_for(READING).content_reader.second_writer = second
         yield
 
 

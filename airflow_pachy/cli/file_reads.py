@@ -17,6 +17,7 @@ from airflow_pachy.cli.downloads import (
     writer_beside,
 )
 from airflow_pachy.cli.output import print_fields, print_json, print_list
+from airflow_pachy.cli.session import READING
 from airflow_pachy.errors import InvalidArgument, PathNotFound
 
 if TYPE_CHECKING:
@@ -59,12 +60,12 @@ def list_(
     if history:
         if after or recursive or reverse:
             raise click.UsageError("--history goes from the newest version on: it takes --limit only.")
-        print_list(session.pfs.file_history(address, limit), _HISTORY_COLUMNS, as_json=as_json)
+        print_list(session.pfs_for(READING).file_history(address, limit), _HISTORY_COLUMNS, as_json=as_json)
         return
     if recursive:
-        found = session.pfs.walk_file(address, after, reverse=reverse, directories=False)
+        found = session.pfs_for(READING).walk_file(address, after, reverse=reverse, directories=False)
     else:
-        found = session.pfs.list_file(address, after, limit, reverse)
+        found = session.pfs_for(READING).list_file(address, after, limit, reverse)
     print_list(found, _COLUMNS, as_json=as_json, limit=limit)
 
 
@@ -87,7 +88,7 @@ def glob(session: Session, *, address: str, as_json: bool, limit: int | None, af
     commit, colon, pattern = address.partition(":")
     if not colon:
         raise click.UsageError(f"{address!r} has no pattern; write e.g. '{commit}:/*.png' (with quotes).")
-    found = session.pfs.glob_file(commit, pattern, after, limit, reverse=reverse)
+    found = session.pfs_for(READING).glob_file(commit, pattern, after, limit, reverse=reverse)
     print_list(found, _COLUMNS, as_json=as_json, limit=limit)
 
 
@@ -96,7 +97,7 @@ def glob(session: Session, *, address: str, as_json: bool, limit: int | None, af
 @json_option
 def inspect(session: Session, *, address: str, as_json: bool) -> None:
     """Show one file or directory: its size and content hash, and the datum that made it."""
-    info = session.pfs.inspect_file(address)
+    info = session.pfs_for(READING).inspect_file(address)
     header, footer = _frame_sizes(session, address) if info.is_dir and not as_json else ("", "")
     fields = [
         ("Path", info.path),
@@ -130,9 +131,9 @@ def diff(session: Session, *, new: str, old: str | None, as_json: bool, limit: i
     if stat:
         if limit is not None:
             raise click.UsageError("--stat counts all differences: it takes no --limit.")
-        _print_summary(session.pfs.diff_summary(new, old), as_json=as_json)
+        _print_summary(session.pfs_for(READING).diff_summary(new, old), as_json=as_json)
         return
-    print_list(session.pfs.diff_file(new, old), _DIFF_COLUMNS, as_json=as_json, limit=limit)
+    print_list(session.pfs_for(READING).diff_file(new, old), _DIFF_COLUMNS, as_json=as_json, limit=limit)
 
 
 @command(
@@ -166,16 +167,16 @@ def get(
 
 def _get(session: Session, address: str, output: str | None, part: Part, *, recursive: bool) -> None:
     try:
-        info = session.pfs.inspect_file(address)
+        info = session.pfs_for(READING).inspect_file(address)
     except PathNotFound:
         if not is_pattern(address):
             raise
         if part:
             raise click.UsageError("--offset and --length are for a single file.") from None
-        download_matches(session.pfs, address, output, recursive=recursive)
+        download_matches(session.pfs_for(READING), address, output, recursive=recursive)
         return
     if not info.is_dir:
-        download_file(session.pfs, address, info, output, part)
+        download_file(session.pfs_for(READING), address, info, output, part)
         return
     if part:
         raise InvalidArgument(f"{address} is a directory; --offset and --length are for a single file")
@@ -184,11 +185,11 @@ def _get(session: Session, address: str, output: str | None, part: Part, *, recu
             f"{address} is a directory; download it with -r and a directory to write to: "
             f"pachy get file {address} -r -o here/"
         )
-    download_directory(session.pfs, address, info, output)
+    download_directory(session.pfs_for(READING), address, info, output)
 
 
 def _frame_sizes(session: Session, address: str) -> tuple[str, str]:
-    sizes = [len(session.pfs.get_header(address)), len(session.pfs.get_footer(address))]
+    sizes = [len(session.pfs_for(READING).get_header(address)), len(session.pfs_for(READING).get_footer(address))]
     return (human.size(sizes[0]) if sizes[0] else "", human.size(sizes[1]) if sizes[1] else "")
 
 

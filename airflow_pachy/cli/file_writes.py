@@ -8,6 +8,7 @@ import click
 
 from airflow_pachy.cli.command import command
 from airflow_pachy.cli.labels import label_option
+from airflow_pachy.cli.session import WRITING
 from airflow_pachy.cli.sources import find_sources, read_bytes, read_list
 from airflow_pachy.cli.uploads import How, put_sources, read_ahead
 from airflow_pachy.errors import PathNotFound
@@ -131,7 +132,7 @@ def put(
     own = own_commit or bool(description or labels)
     how = How(recursive, append, parallelism, options, split, own, description, labels, read_all)
     with read_ahead(sources, how) as how:
-        put_sources(session.pfs, commit, sources, how)
+        put_sources(session.pfs_for(WRITING), commit, sources, how)
 
 
 def _split(delimiter: str | None, *, overwrite: bool, recursive: bool, append: bool, **numbers: int) -> Split | None:
@@ -168,7 +169,7 @@ def _frame_command(what: str, where: str) -> click.Command:
         if (text is None) == (file is None):
             raise click.UsageError(f"give the {what} as text or with -f.")
         data = read_bytes(file) if file is not None else f"{text}\n".encode() if text else b""
-        getattr(session.pfs, f"put_{what}")(address, data)
+        getattr(session.pfs_for(WRITING), f"put_{what}")(address, data)
 
     put_frame.help = (
         f"Set the {what} of a directory of pieces (see put file --split): bytes {where} each piece in it or below.\n\n"
@@ -194,7 +195,7 @@ def copy(session: Session, *, source: str, target: str, append: bool, overwrite:
     """Copy a file or directory within or between repos. Contents are shared, not moved: it costs next to nothing."""
     if append and overwrite:
         raise click.UsageError("-a merges and -o replaces; give one of them.")
-    session.pfs.copy_file(source, target, append=append)
+    session.pfs_for(WRITING).copy_file(source, target, append=append)
 
 
 @command(
@@ -205,8 +206,8 @@ def copy(session: Session, *, source: str, target: str, append: bool, overwrite:
 @click.argument("address")
 def delete(session: Session, *, address: str) -> None:
     """Delete a file, a directory, or whatever a pattern matches, in a new commit. Earlier commits keep them."""
-    _require_something(session.pfs, address)
-    session.pfs.delete_file(address)
+    _require_something(session.pfs_for(WRITING), address)
+    session.pfs_for(WRITING).delete_file(address)
 
 
 def _require_something(pfs: Pfs, address: str) -> None:

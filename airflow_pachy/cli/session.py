@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,16 +19,21 @@ import click
 from airflow_pachy.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_pachy.hooks.settings import PachySettings
     from airflow_pachy.pfs import Pfs
+    from airflow_pachy.pfs.objects.store import ObjectStore
 
 # numpy would start threads for matrices: no command multiplies any, and all would wait. Arrow's own allocator takes
 # huge pages for each thread, and filling them with zeros takes as long as decoding what a command reads.
 # They read these variables when they are imported.
 _FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 _set: set[str] = set()
+
+READING = ("airflow_pachy.pfs.files", "airflow_pachy.pfs.tree.view")
+WRITING = ("airflow_pachy.pfs.puts", "airflow_pachy.pfs.tree.merge")
+"""What commands need that read files, or write them: for `Session.pfs_for`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class Session:
     s3_options: tuple[str, ...] = ()
     principal: str | None = None
     airflow_conn: str | None = None
+    _modules: list[str] = field(default_factory=list, init=False)
 
     @cached_property
     def pfs(self) -> Pfs:
@@ -68,10 +75,35 @@ class Session:
 
         places = self.places
         client = Pfs.open(
-            storage=places.storage.value, metadata=places.metadata.value, s3=places.s3, principal=places.principal
+            storage=places.storage.value,
+            metadata=places.metadata.value,
+            s3=places.s3,
+            principal=places.principal,
+            store=self.store_beside(places),
         )
         click.get_current_context().find_root().call_on_close(client.close)
         return client
+
+    def pfs_for(self, modules: Sequence[str]) -> Pfs:
+        """`pfs`, for a command that will need these modules: another process opens the store while they are imported.
+
+        To be called before anything else, for a fork is safe only in a small process.
+        """
+        self._modules.extend(modules)
+        return self.pfs
+
+    def store_beside(self, places: Places) -> ObjectStore | None:
+        """The store, from a process beside ours that imports what talks to it while we import all else."""
+        if not self._modules:
+            return None
+        from airflow_pachy.pfs.format import KEY
+        from airflow_pachy.pfs.objects.beside import open_beside
+
+        store = open_beside(places.storage.value, s3=places.s3, first=KEY)
+        if store is not None:
+            for module in self._modules:
+                import_module(module)
+        return store
 
     @cached_property
     def places(self) -> Places:

@@ -19,7 +19,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from airflow_pachy.pfs.content.forking import end_child, fork, may_fork, read_exactly
+from airflow_pachy.forking import end_child, fork, may_fork, read_exactly
 from airflow_pachy.pfs.scanning import ROOM_BYTES, TEXT_BYTES, FileBatch, scan
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class DirectoryAhead(LocalDirectory):
         self._news, child_news = os.pipe()
         child_free, self._free = os.pipe()
         try:
-            self._pid = fork()
+            self._pid = fork((child_news, child_free))
         except OSError:
             for handle in (self._news, child_news, child_free, self._free):
                 os.close(handle)
@@ -153,8 +153,6 @@ class DirectoryAhead(LocalDirectory):
     def _be_the_child(self, news: int, free: int) -> NoReturn:
         code = 1
         try:
-            os.close(self._news)
-            os.close(self._free)
             self._tell(news, free)
             code = 0
         except BrokenPipeError:

@@ -72,19 +72,27 @@ class Client:
         principal: str | None = None,
         *,
         pooled: bool = True,
+        store: ObjectStore | None = None,
     ) -> Self:
         """Connect to a store and its database, by default those of the `PACHY_*` variables or the embedded ones.
 
         An empty store and an empty database are made ready on first use. `pooled=False` keeps no idle database
-        connections, for short-lived tasks. `principal` is who asks, as in `user:ada`, perhaps followed by the groups
+        connections, for short-lived tasks. `store` is the one at `storage`, if it is open
+        already; it is closed with the client. `principal` is who asks, as in `user:ada`, perhaps followed by the groups
         it belongs to (`user:ada,group:research`); without one, an administrator. Raises `StoreDenied`, `StoreUnfit`,
         `StoreUnavailable`, `MetadataUnavailable`, `SchemaMismatch`, `InvalidArgument`.
         """
         settings = settings_from(process_environment(), storage=storage, metadata=metadata, s3=s3, principal=principal)
         caller, groups = parse_caller(settings.principal)
-        database = open_metadata(settings.metadata, pooled=pooled)
         try:
-            store = open_store(settings.storage, s3=settings.s3)
+            database = open_metadata(settings.metadata, pooled=pooled)
+        except BaseException:
+            if store is not None:
+                store.close()
+            raise
+        try:
+            if store is None:
+                store = open_store(settings.storage, s3=settings.s3)
             try:
                 ensure_format(store)
             except BaseException:

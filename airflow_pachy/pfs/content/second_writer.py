@@ -20,7 +20,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_pachy.pfs.content.forking import end_child, fork, may_fork, read_exactly
+from airflow_pachy.forking import end_child, fork, may_fork, read_exactly
 from airflow_pachy.pfs.content.spans import SPAN_BYTES
 from airflow_pachy.pfs.content.writing_files import check, write_whole
 
@@ -67,7 +67,7 @@ class SecondWriter:
         child_jobs, self._jobs = os.pipe()
         self._news, child_news = os.pipe()
         try:
-            self._pid = fork()
+            self._pid = fork((child_jobs, child_news))
         except OSError:
             for handle in (child_jobs, self._jobs, self._news, child_news):
                 os.close(handle)
@@ -186,8 +186,6 @@ class SecondWriter:
     def _be_the_child(self, jobs: int, news: int) -> NoReturn:
         code = 1
         try:
-            os.close(self._jobs)
-            os.close(self._news)
             self._work(jobs, news)
             code = 0
         except BrokenPipeError:

@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from moto.server import ThreadedMotoServer
 
 from airflow_pachy.errors import InvalidArgument, ObjectExists, StoreDenied, StoreUnavailable, StoreUnfit
 from airflow_pachy.pfs.format import ensure_format
@@ -35,22 +34,6 @@ def real_bucket():
     if bucket not in {found["Name"] for found in client.list_buckets()["Buckets"]}:
         client.create_bucket(Bucket=bucket)
     return bucket
-
-
-@pytest.fixture(scope="module")
-def moto():
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {
-        "endpoint_url": f"http://{host}:{port}",
-        "aws_access_key_id": "key",
-        "aws_secret_access_key": "secret",
-        "region_name": "us-east-1",
-    }
-    boto3.client("s3", **settings).create_bucket(Bucket="bucket")
-    yield settings
-    server.stop()
 
 
 class TestMemoryStore(ObjectStoreContract):

@@ -8,9 +8,14 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # They start threads.
 _HEAVY = ("numpy", "pyarrow")
+_STANDARD = 2
 
 
 def may_fork() -> bool:
@@ -18,11 +23,12 @@ def may_fork() -> bool:
     return sys.platform == "linux" and threading.active_count() == 1 and sys.modules.keys().isdisjoint(_HEAVY)
 
 
-def fork() -> int:
+def fork(keep: Collection[int]) -> int:
     """`os.fork`, with a child that Ctrl-C does not reach: that goes to all of a terminal, and is for the parent to say.
 
-    The child must end with `os._exit`, so that it does nothing of what its parent would do at its end. Raises
-    `OSError`.
+    Of the parent's open files the child has the standard ones and those to `keep`: a pipe to another child that it had
+    as well would never end. It must end with `os._exit`, so that it does nothing of what its parent would do at its
+    end. Raises `OSError`.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -30,9 +36,18 @@ def fork() -> int:
         if not pid:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             gc.disable()
+            _close_all_but(keep)
         return pid
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _close_all_but(keep: Collection[int]) -> None:
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - only the names
+        handle = int(name)
+        if handle > _STANDARD and handle not in keep:
+            with suppress(OSError):  # that of the listing is closed already
+                os.close(handle)
 
 
 def end_child(pid: int) -> None:
