@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from airflow_pachy.pipelines.reading.canonical import Finding
 
 # What method names mean before 1.4: (partition, incremental).
-_METHODS = {"map": ("BLOCK", "DIFF"), "reduce": ("FILE", "NONE"), "global": ("REPO", "NONE")}
+_METHODS = {
+    "map": ("BLOCK", "DIFF"),
+    "reduce": ("FILE", "NONE"),
+    "incremental_reduce": ("FILE", "DIFF"),
+    "global": ("REPO", "NONE"),
+}
 _PARTITIONS = {"BLOCK": "/*", "FILE": "/*", "REPO": "/"}
 _INCREMENTALS = ("NONE", "DIFF", "FILE")
 # Fields that no 2.x spec has. A pipeline that was written for 1.x may rely on collisions being appended.
@@ -140,6 +145,8 @@ def _method(method: Any, at: str) -> tuple[str, str]:
         raise ValueError(f"{at}.method: a name, or an object with 'partition' and 'incremental', not {method!r}")  # noqa: TRY004 - pydantic's rule
     partition = str(method.get("partition") or "BLOCK").upper()
     incremental = str(method.get("incremental") or "NONE").upper()
+    if incremental == "TRUE":  # 1.0 knew yes and no
+        incremental = "DIFF"
     for name, found, known in (("partition", partition, _PARTITIONS), ("incremental", incremental, _INCREMENTALS)):
         if found not in known:
             raise ValueError(f"{at}.method.{name}: {found!r} is none of {', '.join(known)}")
