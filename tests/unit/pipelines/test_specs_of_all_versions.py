@@ -107,7 +107,10 @@ def test_the_list_with_globs_of_14():
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (oldest({"method": "shuffle"}), "inputs[0].method: 'shuffle' is none of map, reduce, incremental_reduce, global"),
+        (
+            oldest({"method": "shuffle"}),
+            "inputs[0].method: 'shuffle' is none of map, reduce, incremental_reduce, global",
+        ),
         (oldest({}, {"method": {"partition": "ROW"}}), "inputs[1].method.partition: 'ROW' is none of BLOCK"),
         (oldest({"method": {"incremental": "YES"}}), "inputs[0].method.incremental"),
         (oldest({"method": {"partition": "REPO", "incremental": "FILE"}}), "changed files of the whole repo"),
