@@ -43,6 +43,9 @@ def _split_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+_MUCH_BYTES = 64 << 20
+
+
 @command(
     "pachy put file images@master:/ -f photo.png",
     "pachy put file images@master:/2024/ -f a.png -f b.png     # both in one commit",
@@ -132,7 +135,9 @@ def put(
     own = own_commit or bool(description or labels)
     how = How(recursive, append, parallelism, options, split, own, description, labels, read_all)
     with read_ahead(sources, how) as how:
-        put_sources(session.pfs_for(WRITING), commit, sources, how)
+        # What takes long by itself had better not go through pipes, however short.
+        is_much = sum(source.size_bytes or 0 for source in sources) > _MUCH_BYTES
+        put_sources(session.pfs if is_much else session.pfs_for(WRITING), commit, sources, how)
 
 
 def _split(delimiter: str | None, *, overwrite: bool, recursive: bool, append: bool, **numbers: int) -> Split | None:
