@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs import Pfs, Split
 
 _COUNT = click.IntRange(min=0)
+_MUCH_BYTES = 64 << 20
 
 
 def _split_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,9 +42,6 @@ def _split_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         function = option(function)
     return function
-
-
-_MUCH_BYTES = 64 << 20
 
 
 @command(
