@@ -26,7 +26,10 @@ from benchmarks.workload import LargeFile, Workload
 if TYPE_CHECKING:
     from benchmarks.target import Target
 
-TREE_OPERATIONS = ("build", "commit of 10", "list a directory", "diff neighbours", "glob /*/*.json")
+TREE_OPERATIONS = (
+    *("build", "commit of 10", "commit of 10 in a directory", "list a directory", "diff of 10"),
+    *("diff of 10 in a directory", "glob /*/*.json"),
+)
 PARTS = ("files", "megabytes", "large", "trees", "history", "rebuild", "datums", "outputs", "cluster")
 BY_NAME_ONLY = ("chain", "large-job", "large-file")
 """Parts that start a whole Airflow or keep a cluster busy for long, so only who asks for them gets them."""

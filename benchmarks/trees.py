@@ -41,8 +41,18 @@ def build(store: ObjectStore, state: Path, files: int) -> int:
 
 def commit(store: ObjectStore, state: Path, files: int) -> int:
     """A commit that changes ten files, far apart."""
-    changes = [Put(_entry(number, version=2)) for number in range(0, files, files // CHANGED)]
-    _save(state / "2", _load(store, state / "1").apply(changes))
+    return _change(store, state, "2", range(0, files, files // CHANGED))
+
+
+def commit_together(store: ObjectStore, state: Path, files: int) -> int:
+    """A commit that changes ten files of one directory."""
+    start = files // 2
+    return _change(store, state, "3", range(start, start + CHANGED))
+
+
+def _change(store: ObjectStore, state: Path, name: str, numbers: range) -> int:
+    changes = [Put(_entry(number, version=2)) for number in numbers]
+    _save(state / name, _load(store, state / "1").apply(changes))
     return len(changes)
 
 
@@ -52,8 +62,17 @@ def list_directory(store: ObjectStore, state: Path, files: int) -> int:
 
 
 def diff(store: ObjectStore, state: Path, files: int) -> int:  # noqa: ARG001 - every operation has the same arguments
-    """Neighbouring commits, ten files apart."""
-    return sum(1 for _ in _load(store, state / "2").diff(_load(store, state / "1")))
+    """Neighbouring commits, ten files far apart."""
+    return _differences(store, state, "2")
+
+
+def diff_together(store: ObjectStore, state: Path, files: int) -> int:  # noqa: ARG001 - all operations are called alike
+    """Neighbouring commits, ten files of one directory apart."""
+    return _differences(store, state, "3")
+
+
+def _differences(store: ObjectStore, state: Path, name: str) -> int:
+    return sum(1 for _ in _load(store, state / name).diff(_load(store, state / "1")))
 
 
 def glob(store: ObjectStore, state: Path, files: int) -> int:  # noqa: ARG001 - all operations are called alike
@@ -64,8 +83,10 @@ def glob(store: ObjectStore, state: Path, files: int) -> int:  # noqa: ARG001 - 
 OPERATIONS: dict[str, Callable[[ObjectStore, Path, int], int]] = {
     "build": build,
     "commit of 10": commit,
+    "commit of 10 in a directory": commit_together,
     "list a directory": list_directory,
-    "diff neighbours": diff,
+    "diff of 10": diff,
+    "diff of 10 in a directory": diff_together,
     "glob /*/*.json": glob,
 }
 
