@@ -185,9 +185,9 @@ def validate(
 ) -> int:
     """Say what becomes of each field of a pipeline spec, of whatever Pachyderm version, without running anything.
 
-    A field is honoured, mapped to what Airflow or Kubernetes has for it, or refused with the alternative. Exits with
-    1 if anything is refused or wrong, or if two of the pipelines claim one name or output, or read each other in a
-    circle.
+    A field is honoured, mapped to what Airflow or Kubernetes has for it, accepted where nothing is left to do, or
+    refused with the alternative. Exits with 1 if anything is refused or wrong, or if two of the pipelines claim one
+    name or output, or read each other in a circle.
     """
     from airflow_pachy.pipelines.folders import PlacedPipeline, problems_together
     from airflow_pachy.pipelines.reading.report import explain

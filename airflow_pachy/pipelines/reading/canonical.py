@@ -117,8 +117,8 @@ class _Walk:
             return False
         if row.dropped and asks_for_nothing(item):
             return False
-        named = item.get("name") if isinstance(item, Mapping) else item
-        if row.only and named != row.only:
+        if not row.allows(item):
+            named = item.get("name") if isinstance(item, Mapping) else item
             self._problem(path, f"{row.plain_path!r} cannot be {named!r}: {row.note}")
         self._note(path, row, item)
         return not row.dropped

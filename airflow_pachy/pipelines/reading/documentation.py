@@ -39,7 +39,7 @@ def with_tables(page: str) -> str:
 
 
 def _row(field: Field) -> str:
-    fate = "accepted" if field.dropped else field.treatment.value
+    fate = field.fate
     note = field.note.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
     return f"| `{field.path}` | {field.versions} | {fate} | {note} |\n"
 

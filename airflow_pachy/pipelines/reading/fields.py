@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from typing import Any
 
 
 class Treatment(Enum):
@@ -36,6 +38,16 @@ class Field:
     becomes: str = ""
     dropped: bool = False
     only: str = ""
+
+    @property
+    def fate(self) -> str:
+        """What becomes of it, in the documentation's words; `accepted` is what is dropped."""
+        return "accepted" if self.dropped else self.treatment.value
+
+    def allows(self, value: Any) -> bool:
+        """Whether it may have this value: some have but one, which may also be the name of an object."""
+        named = value.get("name") if isinstance(value, Mapping) else value
+        return not self.only or named == self.only
 
     @property
     def plain_path(self) -> str:

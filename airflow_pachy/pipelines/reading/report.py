@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_pachy.errors import InvalidSpec
 from airflow_pachy.pipelines.reading.canonical import canonical
 from airflow_pachy.pipelines.reading.document import dotted
+from airflow_pachy.pipelines.reading.fields import Treatment
 from airflow_pachy.pipelines.reading.sources import read_documents
 from airflow_pachy.pipelines.spec import PipelineSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from airflow_pachy.pipelines.reading.canonical import Finding
     from airflow_pachy.pipelines.reading.document import Document
     from airflow_pachy.pipelines.reading.sources import SpecSource
 
@@ -58,9 +60,7 @@ def _explain(document: Document, defaults: list[Mapping[str, Any] | Document]) -
     pipeline = read.document.value.get("pipeline")
     name = str(pipeline.get("name") or "") if isinstance(pipeline, dict) else ""
     fields = [
-        FieldReport(
-            dotted(found.path), found.mark.line if found.mark else None, found.field.treatment.value, found.field.note
-        )
+        FieldReport(dotted(found.path), found.mark.line if found.mark else None, _fate(found), found.field.note)
         for found in read.findings
     ]
     spec, problems = None, []
@@ -71,6 +71,10 @@ def _explain(document: Document, defaults: list[Mapping[str, Any] | Document]) -
     else:
         fields += _consequences(spec, {report.path for report in fields})
     return SpecReport(document.origin, name, tuple(fields), tuple(problems), spec)
+
+
+def _fate(found: Finding) -> str:
+    return found.field.fate if found.field.allows(found.value) else Treatment.REFUSED.value
 
 
 def _consequences(spec: PipelineSpec, given: set[str]) -> Iterator[FieldReport]:

@@ -114,7 +114,7 @@ def test_each_field_of_a_file_is_told_as_it_was_written():
     told = {field.path: field for field in report.fields}
     assert [(told[path].line, told[path].treatment) for path in ("transform.errCmd", "standby", "job_timeout")] == [
         (3, "honoured"),
-        (5, "mapped"),
+        (5, "accepted"),
         (7, "mapped"),
     ]
     assert told["input.cross[1].pfs.repo"].line == 4
@@ -128,6 +128,11 @@ def test_what_is_refused_is_told_with_everything_else():
     assert report.spec is None
     assert [field.treatment for field in report.fields if field.path == "tf_job"] == ["refused"]
     assert len(report.problems) == 2
+    elsewhere, here = (
+        explain(SPEC.replace('"repo": "a"', f'"repo": "a", "project": "{one}"')) for one in ("x", "default")
+    )
+    for (told,), fate in ((elsewhere, "refused"), (here, "accepted")):
+        assert [one.treatment for one in told.fields if one.path == "input.cross[0].pfs.project"] == [fate]
     with pytest.raises(InvalidSpec):
         explain("{")
 
