@@ -7,7 +7,6 @@ lies has as long to publish as one that uploads, and no transaction has to last 
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from airflow_pachy.pfs.heads import utc_now
 from airflow_pachy.pfs.tree.entries import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import sqlalchemy as sa
     from sqlalchemy import Insert
@@ -39,8 +38,6 @@ class StoredChunks:
 
     def __init__(self, metadata: Metadata) -> None:
         self._metadata = metadata
-        self._added: dict[bytes, Segment] = {}
-        self._lock = threading.Lock()
 
     def find(self, digests: Sequence[bytes]) -> dict[bytes, Segment]:
         """Where those of the chunks lie, now in use, that somebody knows and that are not about to be deleted."""
@@ -77,18 +74,11 @@ class StoredChunks:
             rows = session.execute(sa.select(*columns).where(table.hash.in_(keys)))
             return [(key, name, offset, length) for key, name, offset, length in rows]
 
-    def add(self, digest: bytes, place: Segment) -> None:
-        """A chunk that is being uploaded."""
-        with self._lock:
-            self._added[digest] = place
-
-    def keep(self) -> None:
-        """Everything added is in the store: offer it to others."""
-        with self._lock:
-            added, self._added = self._added, {}
+    def offer(self, places: Mapping[bytes, Segment]) -> None:
+        """Tell others of chunks that are in the store."""
         rows = [
             {"hash": digest.hex(), "object": place.object, "position": place.offset, "size_bytes": place.length}
-            for digest, place in sorted(added.items())
+            for digest, place in sorted(places.items())
         ]
         for at in range(0, len(rows), _BATCH):
             retry(self._metadata, partial(self._offer, rows[at : at + _BATCH]))

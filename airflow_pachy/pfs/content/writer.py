@@ -38,12 +38,8 @@ class SharedChunks(Protocol):
         """Where those of the chunks lie that are known."""
         ...
 
-    def add(self, digest: bytes, place: Segment) -> None:
-        """A chunk is on its way into the store."""
-        ...
-
-    def keep(self) -> None:
-        """The chunks added so far are in the store: others may rely on them."""
+    def offer(self, places: Mapping[bytes, Segment]) -> None:
+        """These chunks are in the store now: others may rely on them."""
         ...
 
 
@@ -72,6 +68,7 @@ class ContentWriter:
         self._rooms = Rooms(max(pack_target_bytes + pack_target_bytes // 8, chunking.MAX_BYTES))
         self._packs = PackWriter(store, self._rooms, target_bytes=pack_target_bytes, uploads=uploads)
         self._stored: dict[bytes, Place] = {}
+        self._unoffered: dict[bytes, Segment] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -109,7 +106,7 @@ class ContentWriter:
                 places = list(zip(objects, offsets, lengths, strict=True))
                 self._stored.update(zip(digests, places, strict=True))
                 if large:
-                    self._offer(digests, places)
+                    self._offer_later(digests, places)
                 return objects, offsets
             places = self._add_each(data, lengths, digests, known)
         return [place[0] for place in places], [place[1] for place in places]
@@ -158,8 +155,10 @@ class ContentWriter:
         with self._lock:
             self._packs.flush()
             self._rooms.clear()  # it may be long until there is something large again
-        if self._shared is not None:
-            self._shared.keep()
+            # What another thread adds from here on is not in the store yet.
+            stored, self._unoffered = self._unoffered, {}
+        if self._shared is not None and stored:
+            self._shared.offer(stored)
 
     def close(self) -> None:
         """Stop the uploads; what was not flushed is abandoned."""
@@ -211,7 +210,7 @@ class ContentWriter:
                 starts = list(accumulate(lengths[:-1], initial=0))
                 places = list(zip(repeat(pack), starts, lengths, strict=False))
                 self._stored.update(zip(digests, places, strict=True))
-                self._offer(digests, places)
+                self._offer_later(digests, places)
             else:
                 places = self._add_each(run.data, lengths, digests, known)
         return [Segment(*place, digest) for place, digest in zip(places, digests, strict=True)]
@@ -230,18 +229,18 @@ class ContentWriter:
             place = self._stored.get(digest) or known.get(digest)
             if place is None:
                 place = (*self._packs.add(data[start : start + length]), length)
-                self._offer([digest], [place])
+                self._offer_later([digest], [place])
             self._stored[digest] = place
             places.append(place)
             start += length
         return places
 
-    def _offer(self, digests: Sequence[bytes], places: Sequence[Place]) -> None:
+    def _offer_later(self, digests: Sequence[bytes], places: Sequence[Place]) -> None:
         if self._shared is None:
             return
         for digest, place in zip(digests, places, strict=True):
             if place[2] >= chunking.MIN_BYTES:
-                self._shared.add(digest, Segment(*place))
+                self._unoffered[digest] = Segment(*place)
 
     def _find_known(self, lengths: Sequence[int], digests: Sequence[bytes]) -> dict[bytes, Place]:
         """Where chunks lie that others have stored, and this writer has not met yet."""

@@ -46,10 +46,7 @@ def rows(url):
 
 
 def offer(metadata, places):
-    chunks = StoredChunks(metadata)
-    for digest, place in places.items():
-        chunks.add(digest, place)
-    chunks.keep()
+    StoredChunks(metadata).offer(places)
 
 
 @OPENERS

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
+from airflow_pachy.errors import StoreUnavailable
 from airflow_pachy.pfs.content import ContentReader, ContentWriter, chunking, hash_bytes
 from airflow_pachy.pfs.content.rooms import Rooms
 from airflow_pachy.pfs.content.runs import runs_of_bytes, runs_of_stream
@@ -154,17 +155,14 @@ class Stored:
     """`SharedChunks` that tells what it was asked."""
 
     def __init__(self, places=None):
-        self.places, self.asked, self.added = places or {}, [], {}
+        self.places, self.asked, self.offered = places or {}, [], {}
 
     def find(self, digests):
         self.asked.append(list(digests))
         return {digest: self.places[digest] for digest in digests if digest in self.places}
 
-    def add(self, digest, place):
-        self.added[digest] = place
-
-    def keep(self):
-        """Nothing to do."""
+    def offer(self, places):
+        self.offered |= places
 
 
 class Seen(MemoryStore):
@@ -206,12 +204,12 @@ def test_large_chunks_are_looked_up_together(small):
     large = [segment for segment in content.segments if segment.length >= MIN]
     assert sum(map(len, shared.asked)) == len(large) > 40
     assert len(shared.asked) <= 7
-    assert shared.added == {one.hash: Segment(one.object, one.offset, one.length) for one in large}
+    assert shared.offered == {one.hash: Segment(one.object, one.offset, one.length) for one in large}
 
-    again = Stored(shared.added)
+    again = Stored(shared.offered)
     with ContentWriter(store, shared=again) as writer:
         assert writer.write(io.BytesIO(data)).segments[:-1] == content.segments[:-1]
-    assert set(again.added) <= {content.segments[-1].hash}
+    assert set(again.offered) <= {content.segments[-1].hash}
 
 
 def test_what_is_known_is_left_out_of_a_run(small):
@@ -238,9 +236,9 @@ def test_a_run_of_files_of_the_size_of_a_chunk_is_shared(small):
     with ContentWriter(store, shared=shared) as writer:
         objects, offsets = writer.write_run(memoryview(b"".join(files)), lengths, digests)
     assert [len(asked) for asked in shared.asked] == [5]
-    assert set(digests[::2]) == shared.added.keys()
+    assert set(digests[::2]) == shared.offered.keys()
     before = sum(info.size_bytes for info in store.list_keys("packs/"))
-    with ContentWriter(store, shared=Stored(shared.added)) as writer:
+    with ContentWriter(store, shared=Stored(shared.offered)) as writer:
         again = writer.write_run(memoryview(b"".join(files)), lengths, digests)
     assert (again[0][::2], again[1][::2]) == (objects[::2], offsets[::2])
     assert sum(info.size_bytes for info in store.list_keys("packs/")) - before == sum(lengths[1::2])
@@ -260,3 +258,46 @@ def test_streams_written_at_once_do_not_mix(small):
         for thread in threads:
             thread.join()
     assert all(ContentReader(store).read(written[number]) == data for number, data in enumerate(files))
+
+
+def test_only_what_is_in_the_store_is_offered_to_others(small):
+    """Also while another thread writes on, whose chunks are on their way."""
+    shared, gate, waiting = Stored(), threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        def put(self, key, body, *, if_absent=False):
+            if body == second:
+                waiting.set()
+                assert gate.wait(60)
+            super().put(key, body, if_absent=if_absent)
+
+    first, second = random.Random(1).randbytes(MIN), random.Random(2).randbytes(MIN)
+    store = Slow()
+    with ContentWriter(store, shared=shared) as writer:
+        writer.write(first)
+        assert shared.offered == {}
+        writer.flush()
+        writer.write(second)
+        writer.send()
+        assert waiting.wait(60)
+        flushing = threading.Thread(target=writer.flush)
+        flushing.start()
+        assert set(shared.offered) == {hash_bytes(first)}
+        gate.set()
+        flushing.join()
+        assert set(shared.offered) == {hash_bytes(first), hash_bytes(second)}
+
+
+def test_what_could_not_be_stored_is_offered_to_nobody(small):
+    shared = Stored()
+
+    class Full(MemoryStore):
+        def put(self, key, body, *, if_absent=False):
+            raise StoreUnavailable("full")
+
+    writer = ContentWriter(Full(), shared=shared)
+    writer.write(random.Random(1).randbytes(MIN))
+    with pytest.raises(StoreUnavailable):
+        writer.flush()
+    writer.close()
+    assert shared.offered == {}
