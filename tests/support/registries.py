@@ -25,6 +25,8 @@ _MISSING = [name for name in ("docker-registry", "buildah") if shutil.which(name
 needs_a_registry = pytest.mark.skipif(
     bool(_MISSING), reason=f"{' and '.join(_MISSING)} not installed: apt-get install docker-registry buildah"
 )
+# `htpasswd -nbB -C 4 pusher secret`
+PUSHER = "pusher:$2b$04$MQE0W3KjvY684Sn2IE5MoeHRUoeQUgb6uqFItLCTLK6nIJS9ePfFG"
 _MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 
 

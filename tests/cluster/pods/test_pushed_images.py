@@ -8,18 +8,22 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.registries import ImageStore, a_registry, needs_a_registry
+from support.registries import PUSHER, ImageStore, a_registry, needs_a_registry
 
 from airflow_pachy.cli import main
 from airflow_pachy.pipelines import JobRequest, PipelineSpec, assemble_job, plan_job
 from airflow_pachy.pipelines.lifecycle import inspect_pipeline
+from airflow_pachy.pipelines.reading import operator_arguments
 
 pytestmark = [pytest.mark.slow, pytest.mark.registry, needs_a_registry, pytest.mark.timeout(300)]
 
 SPEC = """
 pipeline: {name: echo}
 input: {pfs: {repo: words, glob: /a}}
-transform: {image: "shell:1", cmd: [sh, -ec, 'read -r word <$words; echo "$word from $WHERE" >/pfs/out/a']}
+transform:
+  image: "shell:1"
+  image_pull_secrets: [pusher]
+  cmd: [sh, -ec, 'read -r word <$words; echo "$word from $WHERE" >/pfs/out/a']
 """
 
 
@@ -43,7 +47,7 @@ def pulls_from_here(cluster) -> None:
         pytest.skip("the cluster's nodes are other machines, and do not reach a registry on this one's loopback")
 
 
-def test_pods_run_the_digest_that_was_pushed(pulls_from_here, shell, stage, place, tmp_path, monkeypatch):
+def test_pods_run_the_digest_that_was_pushed(pulls_from_here, shell, cluster, stage, place, tmp_path, monkeypatch):
     images = ImageStore.make(tmp_path)
     (context := tmp_path / "context").mkdir()
     shutil.copy(shell, context / "sh")
@@ -54,7 +58,11 @@ def test_pods_run_the_digest_that_was_pushed(pulls_from_here, shell, stage, plac
         "PACHY_METADATA": place["metadata"],
         "PACHY_S3_ENDPOINT": os.environ["PACHY_TEST_S3_ENDPOINT"],
     }
-    with a_registry(tmp_path / "registry") as registry:
+    with a_registry(tmp_path / "registry", users=PUSHER, credentials="pusher:secret") as registry:
+        images.log_in(registry.host, "pusher:secret")
+        login = {"metadata": {"name": "pusher"}, "type": "kubernetes.io/dockerconfigjson"}
+        known = {".dockerconfigjson": images.auth_file.read_text()}
+        cluster.core.create_namespaced_secret(cluster.namespace, {**login, "stringData": known})
         with monkeypatch.context() as context:
             for name, value in {**images.environment, **where}.items():
                 context.setenv(name, value)
@@ -63,11 +71,12 @@ def test_pods_run_the_digest_that_was_pushed(pulls_from_here, shell, stage, plac
         created = inspect_pipeline(stage.pfs, "echo")
         pinned = created.spec["transform"]["image"]
         assert pinned == f"{registry.host}/shell@{registry.digest('shell', registry.tags('shell')[0])}"
-        plan = plan_job(stage.pfs, JobRequest(PipelineSpec.from_dict(created.spec), "echo", "run", "stage", max_sets=1))
+        spec = PipelineSpec.from_dict(created.spec)
+        plan = plan_job(stage.pfs, JobRequest(spec, "echo", "run", "stage", max_sets=1))
         task = {
             "image": pinned,
             "container_resources": SMALL,
-            "pod": {"on_finish_action": "keep_pod"},
+            "pod": {**operator_arguments(spec)["pod"], "on_finish_action": "keep_pod"},
             "deferrable": False,
         }
         ended = stage.run_task(plan.sets[0], task, 1)

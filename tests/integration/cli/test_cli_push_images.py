@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.registries import ImageStore, Registry, a_registry, free_port, needs_a_registry
+from support.registries import PUSHER, ImageStore, Registry, a_registry, free_port, needs_a_registry
 
 from airflow_pachy.cli import main
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.registry, needs_a_registry]
-# `htpasswd -nbB -C 4 pusher secret`
-PUSHER = "pusher:$2b$04$MQE0W3KjvY684Sn2IE5MoeHRUoeQUgb6uqFItLCTLK6nIJS9ePfFG"
 
 
 @pytest.fixture(scope="module")
