@@ -141,7 +141,7 @@ def _build(pfs: Pfs, job: Job, datums: Tree) -> Output:
         base_tree, old_datums, old_parts = open_tree(pfs, None), open_tree(pfs, None), open_tree(pfs, None)
     else:
         base_tree, old_datums = open_tree(pfs, base.tree), open_tree(pfs, base.datums)
-    changes = compare_datums(datums, old_datums)
+    changes = compare_datums(datums, old_datums, with_inputs=rule != "error")
     if rule == "error":
         return Output(OutputBuilder(pfs.store, base_tree, datums).build(changes), None, base)
     combined = combine(pfs, Combined(base_tree, old_parts), changes, rule)

@@ -8,7 +8,7 @@ collection takes `airflow_pachy.pipelines.rows.read_row` to follow them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +20,10 @@ from airflow_pachy.metadata.contention import retried
 from airflow_pachy.metadata.models import Pipeline
 from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pfs.tree import NodeRef, Tree
-from airflow_pachy.pfs.tree.bulk import concat_rows
+from airflow_pachy.pfs.tree.bulk import concat_rows, gathered
 from airflow_pachy.pfs.tree.schema import single
+from airflow_pachy.pipelines.plain_memory import MANY_ROWS, release_memory
+from airflow_pachy.pipelines.rows import UNFINISHED
 from airflow_pachy.pipelines.rows_table import with_state
 
 if TYPE_CHECKING:
@@ -41,19 +43,33 @@ def open_memory(pfs: Pfs, pipeline: str) -> Tree:
     return open_tree(pfs, _text(pfs, pipeline))
 
 
-def remember(pfs: Pfs, pipeline: str, success: pa.Table, others: pa.Table) -> None:
-    """Add rows of finished datums, each table ascending by datum id, to the memory: those that succeeded, and others.
+def remember(pfs: Pfs, pipeline: str, new: Tree, old: Tree) -> None:
+    """Add to the memory what a job's tree has, now that it is `new`, and had not when it was `old`.
 
     Safe beside other jobs of the pipeline: the slower one merges again.
     """
     for _ in range(_TRIES):
         seen = _text(pfs, pipeline)
-        memory = open_tree(pfs, seen)
-        rows = concat_rows([success, _unless_done(memory, others)]).sort_by("path") if others.num_rows else success
-        text = tree_text(memory.merge(_NOTHING, rows, keys_are_paths=False))
+        text = tree_text(_with_rows(open_tree(pfs, seen), new, old))
         if _replace(pfs, pipeline, seen, text):
             return
     raise BranchMoved(f"other jobs of pipeline {pipeline!r} changed its memory {_TRIES} times meanwhile; try again")
+
+
+def _with_rows(memory: Tree, new: Tree, old: Tree) -> Tree:
+    if memory.root is None and not new.has_prefix(UNFINISHED):
+        # The first job of a pipeline, and all of it is done: one tree says both.
+        return new
+    for rows in gathered((came for came, _went in new.diff_tables(old)), MANY_ROWS):
+        unfinished: Any = pc.starts_with(rows["path"], pattern=UNFINISHED)
+        success, others = rows.filter(pc.invert(unfinished)), rows.filter(unfinished)
+        if others.num_rows:
+            ids: Any = pc.utf8_slice_codeunits(others["path"], start=len(UNFINISHED))
+            others = _unless_done(memory, others.set_column(0, "path", ids))
+            success = concat_rows([success, others]).sort_by("path")
+        memory = memory.merge(_NOTHING, success, keys_are_paths=False)
+        release_memory(rows.num_rows)
+    return memory
 
 
 @retried

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from airflow_pachy.errors import OutputCollision, PathConflict
 from airflow_pachy.pfs.tree.bulk import concat_rows
 from airflow_pachy.pfs.tree.schema import single
+from airflow_pachy.pipelines.plain_memory import release_memory
 from airflow_pachy.pipelines.results import read_outputs
 from airflow_pachy.pipelines.rows import read_row
 
@@ -74,6 +75,7 @@ class OutputBuilder:
             self.tree = self.tree.merge(removed, added)
         except PathConflict as error:
             raise unfit_outputs(error) from error
+        release_memory(added.num_rows)
 
     def _collision(self, path: Any, one: Any, other: Any) -> OutputCollision:
         first, second = sorted((self._describe(one.as_py()), self._describe(other.as_py())))

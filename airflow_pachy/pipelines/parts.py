@@ -23,7 +23,7 @@ from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
 from airflow_pachy.pfs.tree.schema import LEAF, single
 from airflow_pachy.pipelines.outputs import BATCH_FILES, sorted_keys, unfit_outputs
 from airflow_pachy.pipelines.results import read_outputs
-from airflow_pachy.pipelines.rows_table import bodies_of, fields_of, inline_table
+from airflow_pachy.pipelines.rows_table import inline_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,16 +85,18 @@ def combine(pfs: Pfs, base: Combined, changes: DatumChanges, rule: Rule, *, batc
 
 def _as_parts(outputs: Outputs) -> pa.Table:
     """Output files under the keys of their parts."""
-    suffixes = [_suffix(key, body) for key, body in bodies_of(outputs.datums)]
+    ids: Any = outputs.datums["datum"].to_pylist()
+    inputs: Any = outputs.datums["inputs"].to_pylist()
+    suffixes = list(map(_suffix, ids, inputs))
     paths: Any = outputs.files["path"].to_pylist()
     keys = [path + suffixes[owner] for path, owner in zip(paths, outputs.owner.tolist(), strict=True)]
     return outputs.files.set_column(0, "path", pa.array(keys, pa.string()))
 
 
-def _suffix(key: str, body: bytes) -> str:
+def _suffix(datum: str, inputs: bytes) -> str:
     # Slashes of the inputs' paths would make one key a directory of another.
-    inputs = fields_of(body, key)[-1].decode("utf-8", "surrogateescape").split("\0")[1::3]
-    return "\0".join(["", *(path.replace("/", "\1") for path in reversed(inputs)), key])
+    paths = inputs.decode("utf-8", "surrogateescape").split("\0")[1::3]
+    return "\0".join(["", *(path.replace("/", "\1") for path in reversed(paths)), datum])
 
 
 def _batches(tables: Iterable[pa.Table], batch_files: int) -> Iterator[pa.Table]:

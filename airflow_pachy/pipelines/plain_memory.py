@@ -13,7 +13,8 @@ from airflow_pachy.pfs.tree.cache import shared
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MANY = 200_000
+MANY_ROWS = 200_000
+"""Work on more than a million rows goes by slices of about so many, and gives memory back behind each."""
 
 
 @contextmanager
@@ -37,6 +38,6 @@ def plain_memory() -> Iterator[None]:
 
 def release_memory(count: int) -> None:
     """Give back what work on so many rows took: nobody reads these nodes again soon, and what follows needs it."""
-    if count >= _MANY:
+    if count >= MANY_ROWS:
         shared.clear()
         pa.default_memory_pool().release_unused()

@@ -7,7 +7,7 @@ job's tree and in the pipeline's memory before anything is decided.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,19 @@ import pyarrow.compute as pc
 from airflow_pachy.metadata.contention import retried
 from airflow_pachy.pfs.root import tree_text
 from airflow_pachy.pfs.tree.bulk import concat_rows
+from airflow_pachy.pfs.tree.node import bisect
 from airflow_pachy.pfs.tree.rows import entries_of
 from airflow_pachy.pfs.tree.schema import single
 from airflow_pachy.pipelines.job_rows import find_job
 from airflow_pachy.pipelines.memory import open_tree, remember
-from airflow_pachy.pipelines.plain_memory import release_memory
+from airflow_pachy.pipelines.plain_memory import MANY_ROWS, release_memory
 from airflow_pachy.pipelines.results import read_outcomes
 from airflow_pachy.pipelines.rows import UNFINISHED, read_row
 from airflow_pachy.pipelines.rows_table import inline_table, split_fields, unfinished_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_pachy.metadata.models import Job
     from airflow_pachy.pfs.client import Pfs
     from airflow_pachy.pfs.tree import Tree
@@ -54,37 +57,62 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class _News:
-    """Rows of the datums whose state has changed, by id; `states` counts all datums that were not done before."""
+    """Rows of the datums whose state has changed, by id."""
 
     success: pa.Table
     others: pa.Table
-    states: Counter[str]
-    download_bytes: int
-    upload_bytes: int
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Of all datums that were not done before, how they stand now, and what those whose state has changed moved."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    download_bytes: int = 0
+    upload_bytes: int = 0
 
 
 def settle(pfs: Pfs, job: Job) -> Settlement:
     """Fold everything recorded for the job into its datum tree, its counts and its pipeline's memory. Idempotent."""
-    tree = open_tree(pfs, job.datums)
-    rows = unfinished_rows(tree).select(["path", "inline"])
-    count = rows.num_rows
-    release_memory(count)
-    news = _compare(rows, read_outcomes(pfs.store, job.id if count else None))
-    del rows
-    release_memory(count)
-    if news.success.num_rows or news.others.num_rows:
-        remember(pfs, job.pipeline, news.success, news.others)
-        release_memory(count)
-        removed = _prefixed(news.success["path"])
-        tree = tree.merge(
-            removed,
-            concat_rows([news.others.set_column(0, "path", _prefixed(news.others["path"])), news.success]),
-            keys_are_paths=False,
-        )
-        release_memory(count)
-    _save(pfs, job, tree, news)
-    failed, pending = news.states["failed"], news.states["pending"]
+    before = open_tree(pfs, job.datums)
+    counts = _Counts()
+    tree = _fold(pfs, job, before, counts)
+    if tree.root != before.root:
+        remember(pfs, job.pipeline, tree, before)
+    _save(pfs, job, tree, counts)
+    failed, pending = counts.states["failed"], counts.states["pending"]
     return Settlement(tree, failed, pending, _examples(tree) if failed or pending else ())
+
+
+def _fold(pfs: Pfs, job: Job, before: Tree, counts: _Counts) -> Tree:
+    """The tree with what was recorded, made a slice of the datums after the other; none of them stays in memory."""
+    tree = before
+    if not before.has_prefix(UNFINISHED):
+        return tree
+    outcomes = read_outcomes(pfs.store, job.id)
+    release_memory(outcomes.num_rows)
+    for rows in _slices(before):
+        news = _compare(rows, outcomes, counts)
+        if news.success.num_rows or news.others.num_rows:
+            waiting = news.others.set_column(0, "path", _prefixed(news.others["path"]))
+            added = concat_rows([waiting, news.success])
+            tree = tree.merge(_prefixed(news.success["path"]), added, keys_are_paths=False)
+        release_memory(rows.num_rows)
+    return tree
+
+
+def _slices(tree: Tree) -> Iterator[pa.Table]:
+    """Keys and bodies of the rows that are not done, some leaves at a time."""
+    waiting: list[pa.Table] = []
+    count = 0
+    for table in tree.tables(UNFINISHED):
+        waiting.append(table.select(["path", "inline"]))
+        count += table.num_rows
+        if count >= MANY_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _prefixed(ids: Any) -> Any:
@@ -92,30 +120,31 @@ def _prefixed(ids: Any) -> Any:
     return single(join(UNFINISHED, ids, ""))
 
 
-def _compare(rows: pa.Table, outcomes: pa.Table) -> _News:
-    """What the outcomes make of the rows that are not done."""
-    states: Counter[str] = Counter()
+def _compare(rows: pa.Table, outcomes: pa.Table, counts: _Counts) -> _News:
+    """What the outcomes, which are in the order of their datums, make of these rows."""
     success: list[pa.Table] = []
     others: list[pa.Table] = []
-    download_bytes = upload_bytes = 0
+    recorded = single(outcomes["datum"])
     for start in range(0, rows.num_rows, _BATCH):
         part = rows[start : start + _BATCH]
         ids: Any = pc.utf8_slice_codeunits(single(part["path"]), start=len(UNFINISHED))
-        found: Any = outcomes.take(pc.index_in(ids, value_set=single(outcomes["datum"])))
+        first = bisect(recorded, ids[0].as_py())
+        window = outcomes[first : bisect(recorded, ids[-1].as_py() + "\0", first)]
+        found: Any = window.take(pc.index_in(ids, value_set=single(window["datum"])))
         bodies, state = _told(part, found)
         for one in pc.value_counts(state).to_pylist():
-            states[one["values"].decode()] += one["counts"]
+            counts.states[one["values"].decode()] += one["counts"]
         changed = pc.not_equal(bodies, single(part["inline"]))
         news = found.filter(changed)
-        download_bytes += pc.sum(news["download_bytes"]).as_py() or 0
-        upload_bytes += pc.sum(news["upload_bytes"]).as_py() or 0
+        counts.download_bytes += pc.sum(news["download_bytes"]).as_py() or 0
+        counts.upload_bytes += pc.sum(news["upload_bytes"]).as_py() or 0
         done = pc.equal(state, pa.scalar(b"success"))
         for target, chosen in (
             (success, pc.and_(changed, done)),
             (others, pc.and_(changed, pc.invert(done))),
         ):
             target.append(inline_table(ids.filter(chosen), bodies.filter(chosen)))
-    return _News(concat_rows(success), concat_rows(others), states, download_bytes, upload_bytes)
+    return _News(concat_rows(success), concat_rows(others))
 
 
 def _told(rows: pa.Table, found: pa.Table) -> tuple[Any, Any]:
@@ -126,7 +155,8 @@ def _told(rows: pa.Table, found: pa.Table) -> tuple[Any, Any]:
     join: Any = pc.binary_join_element_wise
     # A program's last words may hold a NUL, which parts the fields of a row.
     error = replace(single(found["reason"]), "\0", "\ufffd")
-    told = (single(found["state"]), error, single(found["record"]), single(found["row"]).cast(pa.string()))
+    record = single(found["record"]).dictionary_decode()  # type: ignore[attr-defined]  # it is a dictionary
+    told = (single(found["state"]), error, record, single(found["row"]).cast(pa.string()))
     state, error, record, row = (
         coalesce(new.cast(pa.binary()), old[place]) for new, place in zip(told, (0, 3, 4, 5), strict=True)
     )
@@ -146,16 +176,16 @@ def _examples(tree: Tree) -> tuple[DatumRow, ...]:
 
 
 @retried
-def _save(pfs: Pfs, job: Job, tree: Tree, news: _News) -> None:
+def _save(pfs: Pfs, job: Job, tree: Tree, counts: _Counts) -> None:
     with pfs.metadata.session() as session:
         row = find_job(session, job.id, lock=True)
         if row.datums != job.datums or row.attempt != job.attempt:
             # Somebody else settled or planned this job meanwhile; their tree comes from the same records.
             return
         row.datums = tree_text(tree)
-        row.datums_processed += news.states["success"]
-        row.datums_failed = news.states["failed"]
-        row.datums_recovered = news.states["recovered"]
-        row.download_bytes += news.download_bytes
-        row.upload_bytes += news.upload_bytes
+        row.datums_processed += counts.states["success"]
+        row.datums_failed = counts.states["failed"]
+        row.datums_recovered = counts.states["recovered"]
+        row.download_bytes += counts.download_bytes
+        row.upload_bytes += counts.upload_bytes
         row.heartbeat = datetime.now(UTC)

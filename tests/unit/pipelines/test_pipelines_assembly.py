@@ -2,7 +2,10 @@
 
 import pytest
 
-from airflow_pachy.pipelines import outputs, parts
+from airflow_pachy.errors import DatumFailed
+from airflow_pachy.metadata.models import Job, Pipeline
+from airflow_pachy.pfs.tree import Layout, NodeRef, Tree
+from airflow_pachy.pipelines import assemble_job, comparison, list_job_datums, memory, outputs, parts, results, settling
 from airflow_pachy.testing.pipelines import CodeFailed
 
 
@@ -12,6 +15,10 @@ def pieces(request, monkeypatch):
         monkeypatch.setattr(outputs.OutputBuilder.__init__, "__defaults__", (3, *_factories()))
         monkeypatch.setattr(parts.combine, "__kwdefaults__", {"batch_files": 3})
         monkeypatch.setattr(parts, "_BATCH", 2)
+        monkeypatch.setitem(Tree.__init__.__kwdefaults__, "layout", Layout(4, 4))
+        for module in (comparison, memory, settling):
+            monkeypatch.setattr(module, "MANY_ROWS", 3)
+        monkeypatch.setattr(results, "_BATCH", 2)
     return request.param
 
 
@@ -78,3 +85,48 @@ def test_a_failure_keeps_what_an_earlier_success_says(bench):
     bench.process(plan, fail, attempt="0002")
     job = bench.run("run1")
     assert (job.state, job.datums_processed, job.datums_failed) == ("success", 2, 0)
+
+
+def test_what_is_done_is_remembered_beside_what_failed(bench, pieces):
+    def only_even(inputs):
+        files = upper_of(inputs)
+        if int(next(iter(files.values()))) % 2:
+            raise CodeFailed("odd")
+        return files
+
+    texts = {f"f{number:02d}": b"%d" % number for number in range(20)}
+    bench.put(**texts)
+    plan = bench.plan("run1")
+    bench.process(plan, only_even)
+    with pytest.raises(DatumFailed, match="10 of 20 datums failed"):
+        assemble_job(bench.pfs, plan.job_id)
+    states = [one.state for one in list_job_datums(bench.pfs, plan.job_id)]
+    assert states == ["failed"] * 10 + ["success"] * 10
+    # The memory has the failures of the first try and the successes of both when the second job adds its own.
+    assert bench.run("run1", upper_of).datums_processed == 20
+    bench.put(f20=b"20", f00=b"100")
+    again = bench.run("run2", upper_of)
+    assert (again.datums_processed, again.datums_skipped) == (2, 19)
+    assert bench.output() == {f"/{name}": body for name, body in {**texts, "f20": b"20", "f00": b"100"}.items()}
+    bench.put(**texts)
+    assert bench.plan("run3").to_run == 0
+
+
+def upper_of(inputs):
+    return {path: content.upper() for files in inputs.values() for path, content in files.items()}
+
+
+def test_the_tree_of_a_first_job_is_the_memory_of_its_pipeline(bench):
+    bench.put(a=b"1", b=b"2")
+    first = bench.run()
+    assert roots(bench.pfs, first.id)[0] == roots(bench.pfs, first.id)[1]
+    bench.put(a=b"3")
+    second = bench.run()
+    memory, datums = roots(bench.pfs, second.id)
+    # The job has two datums, the pipeline has seen three.
+    assert (memory.rows, datums.rows) == (3, 2)
+
+
+def roots(pfs, job):
+    with pfs.metadata.reader() as session:
+        return [NodeRef.parse(text) for text in (session.get(Pipeline, "edges").memory, session.get(Job, job).datums)]
