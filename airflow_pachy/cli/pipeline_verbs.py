@@ -10,7 +10,7 @@ import click
 from airflow_pachy.cli import human
 from airflow_pachy.cli.command import after_option, command, json_option, limit_option
 from airflow_pachy.cli.output import print_fields, print_list
-from airflow_pachy.cli.pipelines import inputs_of, spec_options
+from airflow_pachy.cli.pipelines import read_defaults, read_source, spec_options, template_arguments
 from airflow_pachy.cli.standing import take_down
 from airflow_pachy.errors import InvalidArgument, Unavailable
 
@@ -102,12 +102,19 @@ def update(
 
 
 def _specs(files: Sequence[str], args: Sequence[str], defaults: Sequence[str]) -> list[PipelineSpec]:
+    """The pipelines of the files, each after those that make what it reads."""
     from airflow_pachy.pipelines import PipelineSpec
+    from airflow_pachy.pipelines.folders import PlacedPipeline, in_order
 
-    specs = [one for one in inputs_of(files, args, defaults, None) if isinstance(one, PipelineSpec)]
-    if not specs:
+    arguments, beneath = template_arguments(args, files), read_defaults(defaults)
+    placed = [
+        PlacedPipeline(spec, file)
+        for file in files
+        for spec in PipelineSpec.parse(read_source(file), arguments=arguments, defaults=beneath)
+    ]
+    if not placed:
         raise InvalidArgument(f"there is no pipeline in {', '.join(files)}")
-    return specs
+    return [one.spec for one in in_order(placed)]
 
 
 def _pushed(specs: list[PipelineSpec], registry: str | None, *, tls_verify: bool) -> list[PipelineSpec]:

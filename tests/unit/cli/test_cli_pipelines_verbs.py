@@ -56,6 +56,20 @@ def test_create_list_inspect_and_delete(pachy, spec):
     assert "there is no pipeline 'edges'" in failed.err
 
 
+def test_pipelines_of_a_folder_are_made_after_those_that_they_read(pachy, tmp_path):
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    for name, repo in (("a", "b"), ("b", "c"), ("c", "images")):
+        made = {**SPEC, "pipeline": {"name": name}, "input": {"pfs": {"repo": repo, "glob": "/"}}}
+        (folder / f"{name}.json").write_text(json.dumps(made))
+    pachy("create", "repo", "images")
+    for verb in ("create", "update"):
+        assert pachy(verb, "pipeline", "-f", str(folder)).lines == [f"{name} version 1" for name in "cba"]
+    (folder / "d.json").write_text((folder / "a.json").read_text())
+    twice = pachy("update", "pipeline", "-f", str(folder), fails=True).err
+    assert f"{folder}/d.json: pipeline 'a' is defined twice, also at {folder}/a.json" in twice
+
+
 def test_delete_keeps_the_repo_when_it_is_asked_to(pachy, spec):
     pachy("create", "repo", "images")
     pachy("create", "pipeline", "-f", str(spec))
