@@ -8,11 +8,13 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import selectinload
 
 from airflow_pachy.errors import DatumNotFound, InvalidArgument
 from airflow_pachy.metadata.models import Job, JobInput
+from airflow_pachy.pfs.tree.rows import entries_of
 from airflow_pachy.pipelines.assemble import assemble_job
 from airflow_pachy.pipelines.failing import settle_and_close
 from airflow_pachy.pipelines.infos import LIVE_STATES, JobDatum
@@ -21,11 +23,13 @@ from airflow_pachy.pipelines.log_links import LogLinks
 from airflow_pachy.pipelines.memory import open_tree
 from airflow_pachy.pipelines.plan import plan_job
 from airflow_pachy.pipelines.rows import UNFINISHED, read_row
+from airflow_pachy.pipelines.rows_table import with_state
 from airflow_pachy.pipelines.visibility import only_readable, readable_job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    import pyarrow as pa
     from sqlalchemy import Select
 
     from airflow_pachy.pfs.client import Pfs
@@ -170,7 +174,8 @@ def list_job_datums(
 ) -> Iterator[JobDatum]:
     """The datums of a job: those not done first, then the others by id; `after` is the `cursor` of the last one seen.
 
-    Only those whose id begins with `prefix`; a page costs what is on it, however many datums there are.
+    Only those whose id begins with `prefix`. A page costs what is on it, however many datums there are; one of a
+    `state` that few have costs a look through the others.
     Raises `JobNotFound`, `Denied`, `InvalidArgument` for an unknown state.
     """
     if state is not None and state not in _STATES:
@@ -178,12 +183,30 @@ def list_job_datums(
     tree = open_tree(pfs, readable_job(pfs, job_id)[1])
     wanted = []
     if state not in ("success", "skipped"):
-        wanted.append(tree.entries(UNFINISHED + prefix, after=after))
+        wanted.append((UNFINISHED + prefix, after or ""))
     if state not in ("pending", "failed", "recovered"):
-        wanted.append(tree.entries(prefix, after=max(after or "", _BEFORE_IDS)))
+        wanted.append((prefix, max(after or "", _BEFORE_IDS)))
+    entries: Iterator[Entry]
+    if state is None:
+        entries = chain.from_iterable(tree.entries(begin, after=behind or None) for begin, behind in wanted)
+    else:
+        entries = chain.from_iterable(
+            _of_state(tree.tables(begin, after=behind), state, job_id) for begin, behind in wanted
+        )
     links = LogLinks(pfs)
-    datums = (_describe(entry, job_id, links) for entry in chain.from_iterable(wanted))
-    return islice((one for one in datums if state is None or one.state == state), limit)
+    return (_describe(entry, job_id, links) for entry in islice(entries, limit))
+
+
+def _of_state(tables: Iterable[pa.Table], state: JobDatumState, job_id: str) -> Iterator[Entry]:
+    """The rows of this state: among a million others few may be, which are passed over as columns."""
+    for table in tables:
+        chosen = with_state(table, "success" if state == "skipped" else state)
+        if state in ("success", "skipped"):
+            here = with_state(table, "success", job_id)
+            chosen = here if state == "success" else pc.and_not(chosen, here)
+        found = table.filter(chosen)
+        for start in range(0, found.num_rows, _PAGE):
+            yield from entries_of(found[start : start + _PAGE])
 
 
 def inspect_job_datum(pfs: Pfs, job_id: str, datum: str) -> JobDatum:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_pachy.pfs.client import Pfs
-    from airflow_pachy.pipelines.infos import JobInfo
+    from airflow_pachy.pipelines.infos import JobDatumState, JobInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,8 @@ def plan_restart(pfs: Pfs, job_id: str, datums: Sequence[str] = ()) -> Restart:
             f"job {job.id} has published {job.output_repo}@{job.output_commit}, so none of its datums runs again; "
             f"to process all of them anew: pachy update pipeline --reprocess, then pachy run pipeline {job.pipeline}"
         )
-    unfinished = {
-        one.id: one.state for one in list_job_datums(pfs, job.id) if one.state in ("pending", "failed", "recovered")
-    }
+    states: tuple[JobDatumState, ...] = ("pending", "failed", "recovered")
+    unfinished = {one.id: one.state for state in states for one in list_job_datums(pfs, job.id, state)}
     for datum in datums:
         if datum not in unfinished:
             raise Conflict(
@@ -76,4 +75,5 @@ def _must_be_planned(pfs: Pfs, job: JobInfo) -> bool:
 def _without_result(unfinished: Mapping[str, str], job: JobInfo) -> tuple[str, ...]:
     """All that have failed; of a job that is over also those that were not reached."""
     is_over = job.state in ("failed", "stopped")
-    return tuple(datum for datum, state in unfinished.items() if state == "failed" or (is_over and state == "pending"))
+    found = (datum for datum, state in unfinished.items() if state == "failed" or (is_over and state == "pending"))
+    return tuple(sorted(found))

@@ -1,4 +1,7 @@
-"""Planning again costs what was committed, whatever there is besides: leaves read and written, statements, rows."""
+"""Planning again costs what was committed, whatever there is besides: leaves read and written, statements, rows.
+
+And so does publishing; a page of a job's datums costs the page.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from airflow_pachy.pfs.content import hash_bytes
 from airflow_pachy.pfs.objects import MemoryStore
 from airflow_pachy.pfs.tree import Content, Entry, Layout, Put, Tree, cache, nodes, preloading
 from airflow_pachy.pfs.tree.codec import decode
-from airflow_pachy.pipelines import assemble_job
+from airflow_pachy.pipelines import assemble_job, list_job_datums, list_jobs
 from airflow_pachy.worker.plan import DatumResult, ResultWriter, read_plan
 
 CHANGED = 10
@@ -128,7 +131,7 @@ def plan_again(bench, costs, shape, files):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_commit_of_ten_files_takes_the_leaves_of_ten_files(bench, costs, shape):
-    again = plan_again(bench, costs, shape, 1_500)
+    again = plan_again(bench, costs, shape, 1_000)
     datums = CHANGED * DATUMS.get(shape, 1)
     assert costs.nodes["get"] <= LEAVES[shape] * CHANGED + BESIDES
     # Only those that lose the row of a datum, or get one, are read and written with all their columns.
@@ -137,3 +140,35 @@ def test_a_commit_of_ten_files_takes_the_leaves_of_ten_files(bench, costs, shape
     # A row for each set; and what there is of a job, its inputs, its commit and the pipeline.
     assert costs.rows <= len(again.sets) + 12
     assert costs.statements <= 64
+    costs.start()
+    finish(bench.pfs, again)
+    # Besides the leaves of unfinished datums, where their rows go in the job and in the memory; and what differs
+    # between this job and the last one, of which most is at hand.
+    assert costs.nodes["get"] <= 3 * datums + BESIDES
+    assert costs.nodes["put"] <= 2 * datums + BESIDES
+    assert costs.statements <= 48
+
+
+def test_a_page_of_datums_takes_the_leaf_that_it_is_on(bench, costs):
+    plan_again(bench, costs, "join", 600)
+    job = next(iter(list_jobs(bench.pfs))).id
+    everything = list(list_job_datums(bench.pfs, job))
+    assert [one.state for one in everything] == ["pending"] * CHANGED + ["skipped"] * 590
+    for place in (0, CHANGED - 2, 300, 595):
+        costs.start()
+        page = list(list_job_datums(bench.pfs, job, after=everything[place].cursor, limit=4))
+        assert page == everything[place + 1 : place + 5]
+        # The root, and one leaf or two where the page goes beyond one.
+        assert costs.nodes["get"] <= 3
+        assert costs.statements <= 8
+
+
+def test_a_state_that_few_have_is_found_among_many(bench, costs):
+    plan_again(bench, costs, "join", 300)
+    job = next(iter(list_jobs(bench.pfs))).id
+    everything = list(list_job_datums(bench.pfs, job))
+    for state in ("pending", "success", "skipped", "failed", "recovered"):
+        of_state = [one for one in everything if one.state == state]
+        assert list(list_job_datums(bench.pfs, job, state=state)) == of_state
+        cursor = of_state[2].cursor if of_state else None
+        assert list(list_job_datums(bench.pfs, job, state=state, after=cursor, limit=5)) == of_state[3:8]
