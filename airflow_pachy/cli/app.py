@@ -89,6 +89,7 @@ COMMANDS: dict[str, tuple[str, dict[str, str]]] = {
     "stop": ("Stop a job or a pipeline.", {"job": "jobs:stop", "pipeline": "pipeline_verbs:stop"}),
     "restart": ("Process datums of a job again.", {"datum": "datums:restart"}),
     "validate": ("Say what becomes of a pipeline spec.", {"pipeline": "pipelines:validate"}),
+    "edit": ("Change a pipeline's spec in an editor.", {"pipeline": "editing:pipeline"}),
     "draw": ("Draw pipelines and repos as a Mermaid flowchart.", {"pipeline": "drawing:pipeline"}),
     "put": (
         "Put files, directories, URLs or standard input into a repo.",

@@ -68,7 +68,7 @@ def create(
     specs lie in a folder there (`load_pipelines("folder/")`) need no `create`.
     """
     specs = _specs(files, args, defaults)
-    _register(session, _pushed(specs, registry, tls_verify=tls_verify) if push_images else specs, update=False)
+    register(session, _pushed(specs, registry, tls_verify=tls_verify) if push_images else specs, update=False)
 
 
 @command(
@@ -98,7 +98,7 @@ def update(
     """
     specs = _specs(files, args, defaults)
     specs = _pushed(specs, registry, tls_verify=tls_verify) if push_images else specs
-    _register(session, specs, update=True, reprocess=reprocess)
+    register(session, specs, update=True, reprocess=reprocess)
 
 
 def _specs(files: Sequence[str], args: Sequence[str], defaults: Sequence[str]) -> list[PipelineSpec]:
@@ -128,7 +128,8 @@ def _pushed(specs: list[PipelineSpec], registry: str | None, *, tls_verify: bool
     return pushed
 
 
-def _register(session: Session, specs: list[PipelineSpec], *, update: bool, reprocess: bool = False) -> None:
+def register(session: Session, specs: list[PipelineSpec], *, update: bool, reprocess: bool = False) -> None:
+    """Create or update the pipelines, end the tasks of jobs that this stops, and say which versions there are now."""
     from airflow_pachy.cli.runs import end_tasks
     from airflow_pachy.pipelines.lifecycle import create_pipeline, live_jobs
 
