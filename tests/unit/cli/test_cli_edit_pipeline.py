@@ -83,6 +83,7 @@ def test_what_somebody_else_has_changed_meanwhile_is_not_lost(edit, tmp_path):
 
 def test_a_pipeline_of_a_dag_file_is_edited_there(pachy, airflow_home):
     pachy("create", "repo", "images")
+    pachy("put", "file", "images@master:/a", "-f", "-", stdin=b"1")
     place = airflow_home / "pachy"
     with Pfs.open((place / "objects").as_uri(), f"sqlite:///{place}/pachy.db") as pfs:
         plan_job(pfs, JobRequest(PipelineSpec.from_dict(SPEC), "dag", "run", "edges"))
