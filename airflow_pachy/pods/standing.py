@@ -188,7 +188,9 @@ def _with_base(pod: k8s.V1Pod, request: PodRequest, standing: StandingRequest) -
     base.name = BASE
     base.command, base.args = [literal(word) for word in standing.command], None
     base.working_dir = standing.working_dir
-    own = [k8s.V1EnvVar(name=name, value=literal(value)) for name, value in standing.env.items()]
+    # What code of a spout calls the repo that it puts files into.
+    env = {**standing.env, "PPS_PIPELINE_NAME": standing.pipeline}
+    own = [k8s.V1EnvVar(name=name, value=literal(value)) for name, value in env.items()]
     base.env = [*(base.env or []), *own]
     base.volume_mounts = [*(base.volume_mounts or []), k8s.V1VolumeMount(name=PFS_VOLUME, mount_path=PFS_PATH)]
     if request.restricted:

@@ -194,6 +194,7 @@ class _Batch:
             env.update({f"{item.name}_COMMIT": item.commit for item in one.datum.inputs})
         env["PACH_JOB_ID"] = plan.job
         env["PACH_OUTPUT_COMMIT_ID"] = plan.output_commit
+        env["PPS_PIPELINE_NAME"] = plan.pipeline
         env["PACH_BATCH"] = f"{pfs_path}/{BATCH}"
         env["PFS_ROOT"] = pfs_path
         return env

@@ -29,6 +29,7 @@ def datum_environment(plan: SetPlan, datum: DatumPlan, pfs_path: str) -> dict[st
     env["PACH_JOB_ID"] = plan.job
     env["PACH_OUTPUT_COMMIT_ID"] = plan.output_commit
     env["PACH_DATUM_ID"] = datum.id
+    env["PPS_PIPELINE_NAME"] = plan.pipeline
     env["PFS_ROOT"] = pfs_path
     return env
 

@@ -58,11 +58,12 @@ def outputs(store, result):
 
 
 def test_a_command_runs_once_for_many_datums(store, plan, run):
-    script = 'echo go; for d in /pfs/batch/*/; do cp $d/in/* $d/out/; echo "$in_COMMIT" > $d/out/commit; done'
+    told = 'echo "$in_COMMIT $PPS_PIPELINE_NAME" > $d/out/commit'
+    script = f"echo go; for d in /pfs/batch/*/; do cp $d/in/* $d/out/; {told}; done"
     outcome, results, starts = run(plan(script))
     assert (outcome.success, outcome.exit_code, starts) == (6, ExitCode.DONE, 2)
     assert [outputs(store, one) for one in results] == [
-        {f"f{number}": b"%d" % number, "commit": b"c" * 32 + b"\n"} for number in range(6)
+        {f"f{number}": b"%d" % number, "commit": b"c" * 32 + b" p\n"} for number in range(6)
     ]
     assert [(one.tries, one.exit_code, one.download_bytes) for one in results] == [(1, 0, 1)] * 6
     assert all(one.process_us > 0 for one in results)

@@ -128,6 +128,7 @@ def test_kubernetes_replaces_nothing_in_what_the_author_wrote(pfs, cluster):
     base = cluster.deployments[0].spec.template.spec.containers[0]
     env = {one.name: one.value for one in base.env}
     assert (env["A"], env["pages"], env["pages_COMMIT"]) == ("$$(B)", "/pfs/pages", head(pfs))
+    assert env["PPS_PIPELINE_NAME"] == "shop"
     assert "PACH_OUTPUT_COMMIT_ID" not in env
     assert base.command[-3:] == ["pfs", "/pfs/.pfs/stdin", "sh"]
     assert '"$$@"' in base.command[3]

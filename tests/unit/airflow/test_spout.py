@@ -156,6 +156,7 @@ def test_a_spec_becomes_a_deployment_with_the_helper_beside_the_code(pfs, cluste
     assert (env["PACHY_SPOUT_STREAM"], env["PACHY_SPOUT_MARKER"]) == (find_spout(pfs, "ticks").stream, "offset")
     assert {one.name: one.value for one in place.env}["PACHY_STDIN"] == "tick $$HOME\n"
     assert base.readiness_probe is None
+    assert {one.name: one.value for one in base.env}["PPS_PIPELINE_NAME"] == "ticks"
     assert pfs.inspect_branch("ticks@master").head is None
     assert cluster.services == []
 

@@ -20,6 +20,7 @@ def test_inputs_are_named_by_path_and_commit():
     assert found["photos"] == "/pfs/photos/2024/a.png"
     assert found["photos_COMMIT"] == found["PACH_PHOTOS_COMMIT_ID"] == "a" * 32
     assert found["all"] == "/pfs/all"
+    assert found["PPS_PIPELINE_NAME"] == "p"
     assert (found["A"], found["PACH_JOB_ID"], found["PACH_OUTPUT_COMMIT_ID"]) == ("b", "job1", "o" * 32)
 
 

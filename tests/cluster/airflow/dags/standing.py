@@ -23,7 +23,7 @@ TICK = {
             "  tar -cf /pfs/out . && rm $n",
             "done",
             # As code of 2.x does.
-            "if [ $n = 4 ]; then echo by pachctl | pachctl put file ticks@master:/put; fi",
+            "if [ $n = 4 ]; then echo by pachctl | pachctl put file $PPS_PIPELINE_NAME@master:/put; fi",
             "sleep 1000",
         ],
     },
