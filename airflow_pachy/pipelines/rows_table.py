@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from airflow_pachy.errors import Corrupt
-from airflow_pachy.pfs.tree import outline
 from airflow_pachy.pfs.tree.bulk import concat_rows
 from airflow_pachy.pfs.tree.functions import as_array
 from airflow_pachy.pfs.tree.schema import HASH, LEAF, SEGMENT, single
@@ -19,7 +18,7 @@ from airflow_pachy.pipelines.rows import UNFINISHED
 from airflow_pachy.pipelines.sorting import sort_places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_pachy.pfs.tree import Tree
     from airflow_pachy.pipelines.datums_table import Leaves
@@ -28,6 +27,7 @@ _BATCH = 65_536
 # state, job, reason, error, record, row; then name, path, hash of each input.
 _HEAD_FIELDS = 6
 _HASH_BYTES = 8
+HASH_DIGITS = 2 * _HASH_BYTES
 
 EMPTY = LEAF.empty_table()
 
@@ -51,13 +51,14 @@ def inline_table(keys: Any, bodies: Any) -> pa.Table:
     return pa.table(columns, schema=LEAF)
 
 
-def new_rows(datums: pa.Table, leaves: Leaves, job: str, reason: str | Callable[[str, bytes], str]) -> pa.Table:
-    """Rows of datums that are to run, ascending by key.
+def new_rows(
+    datums: pa.Table, leaves: Leaves, job: str, reason: str | Callable[[Any, Any], Iterable[str]]
+) -> Iterator[pa.Table]:
+    """Rows of datums that are to run, ascending by key, some at a time.
 
-    `reason` is why all of them do, or is asked with an id and the datum's `place_of`.
+    `reason` is why all of them do, or is asked with an array of ids and one of what `place_of` reads.
     """
     order = as_array(sort_places(single(datums["id"])))
-    tables = []
     names = [leaf.name.encode() for leaf in leaves.keys]
     for start in range(0, len(order), _BATCH):
         part = datums.take(order[start : start + _BATCH])
@@ -67,11 +68,9 @@ def new_rows(datums: pa.Table, leaves: Leaves, job: str, reason: str | Callable[
         if isinstance(reason, str):
             heads = pa.scalar(_head(job, reason), pa.binary())
         else:
-            pairs = zip(ids.to_pylist(), fields.to_pylist(), strict=True)
-            heads = pa.array([_head(job, reason(key, inputs)) for key, inputs in pairs], pa.binary())
+            heads = pa.array([_head(job, why) for why in reason(ids, fields)], pa.binary())
         join: Any = pc.binary_join_element_wise
-        tables.append(inline_table(join(UNFINISHED, ids, ""), join(heads, fields, b"")))
-    return concat_rows(tables)
+        yield inline_table(join(UNFINISHED, ids, ""), join(heads, fields, b""))
 
 
 def _head(job: str, reason: str) -> bytes:
@@ -155,12 +154,6 @@ def unfinished_rows(datums: Tree) -> pa.Table:
         if found[-1].num_rows < table.num_rows:
             break
     return concat_rows(found)
-
-
-def find_in(tree: Tree, keys: Any) -> pa.Table:
-    """The rows of those of `keys` (a string array, in any order) that the tree has; leaves without any stay closed."""
-    present = outline.keys_in(tree, ascending(keys))
-    return tree.find(present) if len(present) else EMPTY
 
 
 def ascending(keys: Any) -> Any:

@@ -5,7 +5,17 @@ import pytest
 from airflow_pachy.errors import DatumFailed
 from airflow_pachy.metadata.models import Job, Pipeline
 from airflow_pachy.pfs.tree import Layout, NodeRef, Tree
-from airflow_pachy.pipelines import assemble_job, comparison, list_job_datums, memory, outputs, parts, results, settling
+from airflow_pachy.pipelines import (
+    assemble_job,
+    comparison,
+    list_job_datums,
+    memory,
+    outputs,
+    parts,
+    results,
+    selection,
+    settling,
+)
 from airflow_pachy.testing.pipelines import CodeFailed
 
 
@@ -16,9 +26,10 @@ def pieces(request, monkeypatch):
         monkeypatch.setattr(parts.combine, "__kwdefaults__", {"batch_files": 3})
         monkeypatch.setattr(parts, "_BATCH", 2)
         monkeypatch.setitem(Tree.__init__.__kwdefaults__, "layout", Layout(4, 4))
-        for module in (comparison, memory, settling):
+        for module in (comparison, memory, selection, settling):
             monkeypatch.setattr(module, "MANY_ROWS", 3)
         monkeypatch.setattr(results, "_BATCH", 2)
+        monkeypatch.setattr(selection, "_BATCH", 2)
     return request.param
 
 
@@ -130,3 +141,22 @@ def test_the_tree_of_a_first_job_is_the_memory_of_its_pipeline(bench):
 def roots(pfs, job):
     with pfs.metadata.reader() as session:
         return [NodeRef.parse(text) for text in (session.get(Pipeline, "edges").memory, session.get(Job, job).datums)]
+
+
+def test_each_datum_of_a_job_that_is_all_new_has_its_own_reason(bench, pieces):
+    texts = {f"f{number:02d}": b"%d" % number for number in range(20)}
+    bench.put(**texts)
+    first = f"done in job {bench.run().id}"
+    bench.put(f20=b"20", **{name: b"x" + body for name, body in list(texts.items())[:15]})
+    plan = bench.plan()
+    reasons = {one.inputs[0][1]: (one.state, one.reason) for one in list_job_datums(bench.pfs, plan.job_id)}
+    assert reasons == {
+        **{f"/f{number:02d}": ("pending", f"changed: /f{number:02d}") for number in range(15)},
+        **{f"/f{number:02d}": ("skipped", first) for number in range(15, 20)},
+        "/f20": ("pending", "new"),
+    }
+    bench.process(plan)
+    assemble_job(bench.pfs, plan.job_id)
+    other = bench.plan(spec={"code_version": "2"})
+    found = list(list_job_datums(bench.pfs, other.job_id))
+    assert [(one.state, one.reason) for one in found] == [("pending", "new")] * 21
