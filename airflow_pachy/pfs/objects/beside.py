@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PAIRS = 16
 """How many requests are under way at a time; further ones wait."""
-MOST_BYTES = 256 << 20
+MOST_BYTES = 96 << 20
 """Of contents, after which requests no longer go through pipes."""
 _S3 = "s3://"
 _log = logging.getLogger(__name__)
