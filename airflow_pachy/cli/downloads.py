@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_pachy.cli.progress import transfer_progress
-from airflow_pachy.cli.session import READING
 from airflow_pachy.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -36,11 +35,14 @@ class Part:
 
 @contextmanager
 def writer_beside(session: Session) -> Iterator[None]:
-    """Have a process that writes files beside ours, where that is safe; it begins before the client is imported."""
+    """Have a process that writes files beside ours, where that is safe; it begins before the client is imported.
+
+    It is the only one: with the store in a third, two processors do more and are done no sooner.
+    """
     from airflow_pachy.pfs.content.second_writer import second_writer
 
     with second_writer() as second:
-        session.pfs_for(READING).content_reader.second_writer = second
+        session.pfs.content_reader.second_writer = second
         yield
 
 
