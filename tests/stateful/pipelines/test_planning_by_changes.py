@@ -14,6 +14,7 @@ from airflow_pachy.testing.pipelines import CodeRecovered, InProcessRunner
 
 NAMES = itertools.count()
 FEW = settings(max_examples=5)
+GONE = ["path", "inline"]  # what is asked of datums that vanished; a listing reads no more of them
 
 
 def leaf(repo="a", glob="/*", **more):
@@ -59,7 +60,7 @@ class Checked:
             others = Leaves()
             listed = datums_changes.list_all(node, versions[0], identity, others, base)
             assert told.added["id"].to_pylist() == listed.added["id"].to_pylist()
-            assert told.vanished.equals(listed.vanished)
+            assert told.vanished.select(GONE).equals(listed.vanished.select(GONE))
             assert told.total == listed.total
             assert described(told, leaves) == described(listed, others)
         return told
