@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from airflow_pachy.metadata.head import VERSION_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
 _PREFIX = "sqlite:///"
 _BUSY_SECONDS = 60.0
@@ -123,3 +125,8 @@ def _closed(row: tuple[Any, ...] | None) -> CommitGlance | None:
     if state == "open" or forgotten is not None:
         return None
     return CommitGlance(str(repo), str(commit_id), parent, tree)
+
+
+def stored_time(moment: datetime) -> str:
+    """A time as the type of the models (`UtcDateTime`) keeps it in SQLite."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_pachy.metadata.glance import stored_time
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -29,18 +31,18 @@ _HEAD = f"""
     WHERE b.repo = :repo AND b.name = :branch AND b.open_commit IS NULL AND c.forgotten IS NULL
     AND {_NO_TRIGGER} AND {_NO_PROVENANCE}
 """  # noqa: S608 - constants
-_NONE_YET = f"SELECT 1 FROM pachy_repo r WHERE r.name = :repo AND {_NO_BRANCH} AND {_NO_TAG} AND {_NO_TRIGGER}"  # noqa: S608
+_NONE_YET = f"SELECT 1 FROM pachy_repo r WHERE r.name = :repo AND {_NO_BRANCH} AND {_NO_TAG} AND {_NO_TRIGGER}"  # noqa: S608 - constants
 _MOVE = f"""
     UPDATE pachy_branch SET head = :commit, ordinal = :ordinal + 1
     WHERE repo = :repo AND name = :branch AND head = :head AND ordinal = :ordinal AND open_commit IS NULL
     AND {_NO_TRIGGER} AND {_NO_PROVENANCE}
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 _BRANCH_COLUMNS = ("repo", "name", "head", "open_commit", "ordinal", "trigger", "created", "author")
 _MAKE = f"""
     INSERT INTO pachy_branch (repo, name, head, ordinal, created, author)
     SELECT r.name, :branch, :commit, 1, :now, :author FROM pachy_repo r
     WHERE r.name = :repo AND {_NO_BRANCH} AND {_NO_TAG} AND {_NO_TRIGGER}
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 _RECORD = """
     INSERT INTO pachy_head_move (repo, branch, ordinal, "commit", moved, author)
     VALUES (:repo, :branch, :ordinal + 1, :commit, :now, :author)
@@ -111,5 +113,5 @@ def _insert(commit: Mapping[str, Any]) -> str:
 def _stored(value: Any) -> Any:
     """A value as the types of the models keep it in SQLite."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        return stored_time(value)
     return json.dumps(value) if isinstance(value, dict) else value

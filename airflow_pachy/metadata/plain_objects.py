@@ -6,8 +6,9 @@ An answer of None means that nothing was done, and that a session should do it: 
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
+
+from airflow_pachy.metadata.glance import stored_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
 COLUMNS = ("hash", "object", "position", "size_bytes", "created", "used")
 
-_INSERT = f"INSERT OR IGNORE INTO pachy_object ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
+_INSERT = f"INSERT OR IGNORE INTO pachy_object ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
 
 
 def knows_any(glance: Glance, hashes: Sequence[str]) -> bool | None:
     """Whether there are rows of some of the hashes."""
-    row = glance.ask(f"SELECT count(*) FROM pachy_object WHERE {_among(hashes)}", tuple(hashes))  # noqa: S608
+    row = glance.ask(f"SELECT count(*) FROM pachy_object WHERE {_among(hashes)}", tuple(hashes))  # noqa: S608 - question marks
     return None if row is None else bool(row[0])
 
 
@@ -31,9 +32,9 @@ def take(glance: Glance, hashes: Sequence[str], now: datetime) -> list[tuple[str
     among = _among(hashes)
     try:
         with glance.writing() as connection:
-            used = f"UPDATE pachy_object SET used = ? WHERE {among}"  # noqa: S608
-            connection.execute(used, (_time(now), *hashes))
-            columns = f"SELECT hash, object, position, size_bytes FROM pachy_object WHERE {among}"  # noqa: S608
+            used = f"UPDATE pachy_object SET used = ? WHERE {among}"  # noqa: S608 - the same
+            connection.execute(used, (stored_time(now), *hashes))
+            columns = f"SELECT hash, object, position, size_bytes FROM pachy_object WHERE {among}"  # noqa: S608 - the same
             return connection.execute(columns, tuple(hashes)).fetchall()
     except sqlite3.Error:
         return None
@@ -41,7 +42,7 @@ def take(glance: Glance, hashes: Sequence[str], now: datetime) -> list[tuple[str
 
 def offer(glance: Glance, rows: Sequence[dict[str, Any]], now: datetime) -> bool:
     """Insert rows whose hash has none yet; both their times are `now`. False if nothing was done."""
-    values = [tuple(_time(now) if name in {"created", "used"} else row[name] for name in COLUMNS) for row in rows]
+    values = [tuple(stored_time(now) if name in {"created", "used"} else row[name] for name in COLUMNS) for row in rows]
     try:
         with glance.writing() as connection:
             connection.executemany(_INSERT, values)
@@ -52,8 +53,3 @@ def offer(glance: Glance, rows: Sequence[dict[str, Any]], now: datetime) -> bool
 
 def _among(hashes: Sequence[str]) -> str:
     return f"hash IN ({', '.join('?' * len(hashes))})"
-
-
-def _time(now: datetime) -> str:
-    """As the type of the models keeps it in SQLite."""
-    return now.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_pachy.errors import Corrupt
+from airflow_pachy.pfs.record_copies import FORMAT, decode_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from airflow_pachy.metadata.models import Commit
     from airflow_pachy.pfs.objects.store import ObjectStore
 
-FORMAT = 1
 PREFIX = "commits/"
 _TIMES = frozenset({"started", "finished", "forgotten"})
 
@@ -106,10 +105,4 @@ def read_mirror(store: ObjectStore, commit_id: str) -> dict[str, Any]:
 
 def decode_mirror(body: bytes, where: str) -> dict[str, Any]:
     """What the body of a mirror says; `where` names it in errors. Raises `Corrupt`."""
-    try:
-        document = json.loads(body)
-    except ValueError as error:
-        raise Corrupt(f"{where} is not the JSON copy of a commit: {error}") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise Corrupt(f"{where} has an unknown format; this version reads format {FORMAT}")
-    return document
+    return decode_record(body, where, "commit")

@@ -25,12 +25,12 @@ def encode_record(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, indent=1).encode()
 
 
-def decode_record(body: bytes, where: str) -> dict[str, Any]:
-    """What a copy says. Raises `Corrupt`."""
+def decode_record(body: bytes, where: str, kind: str = "record") -> dict[str, Any]:
+    """What a copy says; `where` and `kind` name it in errors. Raises `Corrupt`."""
     try:
         document = json.loads(body)
     except ValueError as error:
-        raise Corrupt(f"{where} is not the JSON copy of a record: {error}") from error
+        raise Corrupt(f"{where} is not the JSON copy of a {kind}: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise Corrupt(f"{where} has an unknown format; this version reads format {FORMAT}")
     return document

@@ -33,6 +33,15 @@ NO_KEYS: Any = pa.array([], pa.string())
 
 def find_rows(nodes: NodeStore, root: NodeRef | None, keys: Any) -> Iterator[pa.Table]:
     """Rows of those of the ascending `keys` that the tree has, in order, leaf by leaf."""
+    for ref, part in by_leaf(nodes, root, keys):
+        leaf = nodes.load(ref)
+        found = functions.take(leaf.table, _places(leaf, part))
+        if found.num_rows:
+            yield found
+
+
+def by_leaf(nodes: NodeStore, root: NodeRef | None, keys: Any) -> Iterator[tuple[NodeRef, Any]]:
+    """The leaves that may have some of the ascending `keys`, with these."""
     place = 0
     children = iter(()) if root is None or not len(keys) else nodes.children(root, 0, keys[0].as_py())
     for child in children:
@@ -40,13 +49,9 @@ def find_rows(nodes: NodeStore, root: NodeRef | None, keys: Any) -> Iterator[pa.
         if place == len(keys):
             return
         end = bisect(keys, child.last + "\0", place)
-        if place == end:
-            continue
-        leaf = nodes.load(child.ref)
-        found = functions.take(leaf.table, _places(leaf, keys[place:end]))
-        if found.num_rows:
-            yield found
-        place = end
+        if end > place:
+            yield child.ref, keys[place:end]
+            place = end
 
 
 def _places(leaf: Node, keys: Any) -> Any:

@@ -12,18 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_pachy.errors import Corrupt
-from airflow_pachy.pfs.tree.bulk import NO_KEYS
+from airflow_pachy.pfs.tree.bulk import NO_KEYS, by_leaf
 from airflow_pachy.pfs.tree.codec import read_parquet
 from airflow_pachy.pfs.tree.functions import as_array, call, conformed, is_in
-from airflow_pachy.pfs.tree.node import Node, bisect
+from airflow_pachy.pfs.tree.node import Node
 from airflow_pachy.pfs.tree.preloading import FetchingNodes, bodies, verified
 from airflow_pachy.pfs.tree.schema import LEAF, SEGMENT, single
 from airflow_pachy.pfs.tree.view import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airflow_pachy.pfs.tree.nodes import NodeStore
     from airflow_pachy.pfs.tree.refs import NodeRef
 
 # What a leaf's id is made of, so that a part of a leaf is verified as all of it is.
@@ -38,7 +35,7 @@ class Outline(Tree):
 
     def __init__(self, tree: Tree) -> None:
         nodes = tree._nodes  # noqa: SLF001 - a tree itself
-        super().__init__(nodes.store, tree.root, nodes.cache, layout=tree._layout)  # noqa: SLF001
+        super().__init__(nodes.store, tree.root, nodes.cache, layout=tree._layout)  # noqa: SLF001 - the same
         self._nodes = _OutlineNodes(nodes.store, nodes.cache)
 
 
@@ -67,26 +64,12 @@ def keys_in(tree: Tree, keys: Any) -> Any:
     No leaf is kept: this is for who asks once, and finds few. Raises `Corrupt`.
     """
     nodes = tree._nodes  # noqa: SLF001 - this is a part of trees
-    asked = list(_by_leaf(nodes, tree.root, keys))
+    asked = list(by_leaf(nodes, tree.root, keys))
     found = [NO_KEYS]
     for (ref, part), body in zip(asked, bodies(nodes.store, [ref for ref, _part in asked]), strict=True):
         present = is_in(part, value_set=single(_identity(body, ref)["path"]))
         found.append(call("filter", part, present))
     return pa.concat_arrays(found)
-
-
-def _by_leaf(nodes: NodeStore, root: NodeRef | None, keys: Any) -> Iterator[tuple[NodeRef, Any]]:
-    """The leaves that may have some of the keys, with these."""
-    place = 0
-    children = iter(()) if root is None or not len(keys) else nodes.children(root, 0, keys[0].as_py())
-    for child in children:
-        place = bisect(keys, child.first, place)
-        if place == len(keys):
-            return
-        end = bisect(keys, child.last + "\0", place)
-        if end > place:
-            yield child.ref, keys[place:end]
-            place = end
 
 
 def _identity(body: bytes, ref: NodeRef) -> pa.Table:

@@ -1,21 +1,10 @@
 """An S3 server in this process."""
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from support.moto_s3 import moto_s3
 
 
 @pytest.fixture(scope="module")
 def moto():
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {
-        "endpoint_url": f"http://{host}:{port}",
-        "aws_access_key_id": "key",
-        "aws_secret_access_key": "secret",
-        "region_name": "us-east-1",
-    }
-    boto3.client("s3", **settings).create_bucket(Bucket="bucket")
-    yield settings
-    server.stop()
+    with moto_s3() as (_, settings):
+        yield settings

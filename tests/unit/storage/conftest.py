@@ -14,9 +14,8 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from support.moto_s3 import moto_s3
 
 _SLOW_DOWN = (
     b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -116,24 +115,19 @@ class Proxy:
 
 
 @pytest.fixture(scope="session")
-def moto_server():
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield server.get_host_and_port()
-    server.stop()
+def moto_both():
+    with moto_s3() as both:
+        yield both
 
 
 @pytest.fixture(scope="session")
-def moto_settings(moto_server):
-    host, port = moto_server
-    settings = {
-        "endpoint_url": f"http://{host}:{port}",
-        "aws_access_key_id": "key",
-        "aws_secret_access_key": "secret",
-        "region_name": "us-east-1",
-    }
-    boto3.client("s3", **settings).create_bucket(Bucket="bucket")
-    return settings
+def moto_server(moto_both):
+    return moto_both[0]
+
+
+@pytest.fixture(scope="session")
+def moto_settings(moto_both):
+    return moto_both[1]
 
 
 @pytest.fixture
