@@ -100,7 +100,8 @@ class DatumSetOperator(BaseOperator):
         self.pfs_conn_id = pfs_conn_id
         self.kubernetes_conn_id = kubernetes_conn_id
         self.deferrable = deferrable
-        self._stop = threading.Event()
+        self.stop = threading.Event()
+        """Set when the task is told to end; its process goes on, and must not begin anything."""
         self._pod_operator: DatumSetPodOperator | None = None
 
     @property
@@ -131,7 +132,7 @@ class DatumSetOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """End the user's commands, or delete the pod."""
-        self._stop.set()
+        self.stop.set()
         if self._pod_operator is not None:
             self._pod_operator.on_kill()
 
@@ -169,7 +170,7 @@ class DatumSetOperator(BaseOperator):
         with short_errors(), hook.get_conn() as pfs:
             plan = read_plan(pfs.store, self.plan_key)
             slots = max(1, min(len(plan.datums), os.cpu_count() or 1))
-            options = WorkerOptions(attempt=new_attempt(try_number), stop=self._stop)
+            options = WorkerOptions(attempt=new_attempt(try_number), stop=self.stop)
             with LocalRunner(slots, log=self.log.info) as runner:
                 outcome = run_set(pfs.store, plan, runner, options)
             conclude(

@@ -6,7 +6,9 @@ understands the arguments, builds the user's pod and talks to Kubernetes; what b
 * its name says which set, try and replacement it is, so that creating it twice finds the first (`_create`);
 * waiting is for the helper too, in the triggerer or here, by the same look (`pods.watching`);
 * the task ends as the result records say, whatever exit codes and phases say;
-* a lost pod is replaced within the same try, on a budget that is not the user's `retries`.
+* a lost pod is replaced within the same try, on a budget that is not the user's `retries`;
+* a task that is told to end makes no pod any more: Airflow gives its process some seconds after `on_kill`, in which the
+  pod that has just been deleted would look lost.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from airflow_pachy.operators.pod_finding import (
     belongs_to_later_try,
     create_or_adopt,
     delete,
+    delete_all,
     find_running,
     read,
 )
@@ -64,10 +67,13 @@ KUBECONFIG_EXTRAS = ("in_cluster", "kube_config", "kube_config_path")
 class DatumSetPodOperator(KubernetesPodOperator):
     """Runs one datum set for a `DatumSetOperator`; not for use in a DAG."""
 
-    def __init__(self, *, plan_key: str, pfs_hook: PfsHook, budget: int = 5, **kwargs: Any) -> None:
+    def __init__(
+        self, *, plan_key: str, pfs_hook: PfsHook, stop: threading.Event, budget: int = 5, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.plan_key = plan_key
         self.pfs_hook = pfs_hook
+        self.stop = stop
         self.budget = budget
         self.changes = PodChanges()
         self.lost = 0
@@ -85,7 +91,13 @@ class DatumSetPodOperator(KubernetesPodOperator):
         from airflow_pachy.hooks.airflow_config import conf
 
         budget = conf.getint("pachy", "infrastructure_retries", fallback=5)
-        operator = cls(plan_key=task.plan_key, pfs_hook=hook, budget=budget, **pod_arguments(task, hook.settings))
+        operator = cls(
+            plan_key=task.plan_key,
+            pfs_hook=hook,
+            stop=task.stop,
+            budget=budget,
+            **pod_arguments(task, hook.settings),
+        )
         operator.changes = pod_changes(task)
         return operator
 
@@ -124,7 +136,9 @@ class DatumSetPodOperator(KubernetesPodOperator):
         """Delete the pod, unless a later try of the task has taken it over: then this process is the leftover.
 
         A scheduler that has died and come back starts its tasks anew, while their old processes may live on.
+        Called by the handler of a signal: what it has interrupted goes on afterwards, and ends at `_go_on`.
         """
+        self.stop.set()
         if self._is_leftover():
             self.log.info("Leaving the pod to a later try of this task")
         else:
@@ -139,6 +153,11 @@ class DatumSetPodOperator(KubernetesPodOperator):
             self.log.warning("Pod %s cannot be read: %s", self.pod.metadata.name, error.reason)
             return False
         return pod is not None and belongs_to_later_try(pod, self.try_number)
+
+    def _go_on(self) -> None:
+        """Raise `AirflowException` when the task has been told to end."""
+        if self.stop.is_set():
+            raise AirflowException("the task was told to end, so its pod is not waited for any more, nor replaced")
 
     def _is_too_late(self) -> bool:
         """Whether the job's time is up and the set is done all the same; raises when it is not done.
@@ -197,15 +216,14 @@ class DatumSetPodOperator(KubernetesPodOperator):
         named = SetName.of_plan(self.plan_key)
         if self.try_number == 1 or not self.reattach_on_restart or named is None:
             return None
-        # Others than `delete_pod` keep pods that ended, some or all of them.
-        keep_ended = self.on_finish_action.value != "delete_pod"
-        return find_running(self.client, self._namespace(), named.labels, self.try_number, keep_ended=keep_ended)
+        return find_running(self.client, self._namespace(), named.labels, self.try_number, keep_ended=self._keep_ended)
 
     def _namespace(self) -> str:
         return self.namespace or self.hook.get_namespace() or self._incluster_namespace or "default"
 
     def _create(self, context: Context) -> k8s.V1Pod:
         """A new pod, or the one that was created under its name before."""
+        self._go_on()
         request = self.build_pod_request_obj(context)
         self.pod_request_obj = request
         self._call("on_pod_manifest_created", pod_request=request, context=context)
@@ -217,6 +235,10 @@ class DatumSetPodOperator(KubernetesPodOperator):
             request.metadata.name = f"{request.metadata.name}-c"
             self.pod_request_obj = request
             created = create_or_adopt(self.client, request)
+        self.pod = created
+        if self.stop.is_set():
+            self.on_kill()  # the signal came while the pod was being made
+        self._go_on()
         self._call("on_pod_creation", pod=created, context=context)
         return created
 
@@ -302,6 +324,7 @@ class DatumSetPodOperator(KubernetesPodOperator):
                 run = copy_context().run
                 logs = threading.Thread(target=run, args=(follow_logs, self, pod), name="pod-logs", daemon=True)
                 logs.start()
+            self._go_on()
             finding = look(seen, limits, datetime.now(UTC))
             if finding is not None:
                 if logs is not None:
@@ -390,7 +413,7 @@ class DatumSetPodOperator(KubernetesPodOperator):
             VerdictKind.DATUMS_FAILED,
             VerdictKind.DONE,
         )
-        if report.unfinished and replaceable and self.lost < self.budget:
+        if report.unfinished and replaceable and self.lost < self.budget and not self.stop.is_set():
             self.lost += 1
             pause = min(2 ** (self.lost - 1), LONGEST_PAUSE_SECONDS)
             self.log.warning("%s: %s", report.counts(), reason)
@@ -399,8 +422,25 @@ class DatumSetPodOperator(KubernetesPodOperator):
             self._patient_pulls = False
             time.sleep(pause)
             return False
+        if not report.unfinished:
+            self._delete_others()
         conclude(self.log, report, reason, final=bool(late) or verdict.kind is VerdictKind.MISCONFIGURED)
         return True
+
+    def _delete_others(self) -> None:
+        """Delete pods that an earlier try has asked for in its last moment, when this one had looked already."""
+        named = SetName.of_plan(self.plan_key)
+        if self.try_number == 1 or named is None:
+            return
+        try:
+            delete_all(self.client, self._namespace(), named.labels, keep_ended=self._keep_ended)
+        except ApiException as error:
+            self.log.warning("Other pods of this set cannot be looked for: %s", error.reason)
+
+    @property
+    def _keep_ended(self) -> bool:
+        """Whether pods that have ended may have to stay: all actions but `delete_pod` keep some."""
+        return self.on_finish_action.value != "delete_pod"
 
     def _report(self) -> SetReport:
         try_number = int(self._attempt.partition("-")[0] or 1)

@@ -78,9 +78,7 @@ def find_running(
     So are, unless `keep_ended`, pods that have ended: whoever waited for them died before deleting them, and what they
     did is recorded. None when there is none, or when it is gone before it could be taken over.
     """
-    selector = ",".join(f"{name}={value}" for name, value in labels.items())
-    found = client.list_namespaced_pod(namespace, label_selector=selector).items
-    present = [pod for pod in found if pod.metadata.deletion_timestamp is None]
+    present = _present(client, namespace, labels)
     pods = [pod for pod in present if not has_ended(pod)]
     if not keep_ended:
         for ended in filter(has_ended, present):
@@ -96,6 +94,21 @@ def find_running(
     if taken is not None:
         log.info("Reattaching to pod %s, which an earlier try has started", taken.metadata.name)
     return taken
+
+
+def delete_all(client: CoreV1Api, namespace: str, labels: Mapping[str, str], *, keep_ended: bool = False) -> None:
+    """Delete every pod with these labels, but, if `keep_ended`, none that has ended."""
+    for pod in _present(client, namespace, labels):
+        if not (keep_ended and has_ended(pod)):
+            log.info("Deleting pod %s: all that it is for is done", pod.metadata.name)
+            delete(client, pod.metadata.name, namespace)
+
+
+def _present(client: CoreV1Api, namespace: str, labels: Mapping[str, str]) -> list[k8s.V1Pod]:
+    """The pods with these labels that nobody has deleted."""
+    selector = ",".join(f"{name}={value}" for name, value in labels.items())
+    found = client.list_namespaced_pod(namespace, label_selector=selector).items
+    return [pod for pod in found if pod.metadata.deletion_timestamp is None]
 
 
 def _take_over(client: CoreV1Api, pod: k8s.V1Pod, try_number: int) -> k8s.V1Pod | None:
