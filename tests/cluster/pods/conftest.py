@@ -121,6 +121,7 @@ class Stage:
     pfs: Pfs
     lines: LinesByTask
     count: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    operators: dict[str, Any] = field(default_factory=dict)  # the newest of each set, by its key
 
     def repo(self, name: str, files: dict[str, bytes]) -> None:
         self.pfs.create_repo(name)
@@ -183,7 +184,8 @@ class Stage:
         logged = type("DatumSetPodOperator", (DatumSetPodOperator,), {"log": logging.getLogger("task")})
 
         def make() -> Any:
-            return logged.of_task(task, PfsHook(connection))
+            self.operators[key] = logged.of_task(task, PfsHook(connection))
+            return self.operators[key]
 
         return make, context
 
