@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import boto3
 import pytest
+from botocore.utils import parse_timestamp
 
-from airflow_pachy.pfs.objects.s3_session import lean_session
+from airflow_pachy.pfs.objects.s3_session import lean_session, parse_time
 
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
 
@@ -45,6 +46,31 @@ def test_models_of_the_user_are_found(tmp_path, monkeypatch):
     loader = lean_session(endpoint_is_given=True).get_component("data_loader")
     assert "mine" in loader.list_available_services("service-2")
     assert loader.load_service_model("s3", "service-2")["metadata"]["serviceId"] == "S3"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Thu, 29 Feb 2024 23:59:59 GMT",
+        "2026-11-22T01:43:21.123Z",
+        "2026-11-22T01:43:21Z",
+        "2026-11-22T01:43:21+01:00",
+        "2026-11-22T01:43:21",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "1500000000.5",
+        1500000000,
+    ],
+)
+def test_times_are_those_that_botocore_reads(value):
+    assert parse_time(value) == parse_timestamp(value)
+
+
+@pytest.mark.parametrize("value", ["", "GMT", "yesterday", "Sun, 99 Nov 1994 08:49:37 GMT"])
+def test_what_is_no_time_is_refused_as_botocore_refuses_it(value):
+    with pytest.raises(ValueError, match=r"[Ii]nvalid timestamp"):
+        parse_time(value)
 
 
 class _SentError(Exception):
