@@ -132,9 +132,11 @@ def put(
         options = read_source_options(conn_id)
     own = own_commit or bool(description or labels)
     how = How(recursive, append, parallelism, options, split, own, description, labels, read_all)
+    # What takes long by itself had better not go through pipes, however short.
+    is_much = sum(source.size_bytes or 0 for source in sources) > _MUCH_BYTES
+    if not is_much:
+        session.begin()  # first: what opens the store takes longer to import than all else
     with read_ahead(sources, how) as how:
-        # What takes long by itself had better not go through pipes, however short.
-        is_much = sum(source.size_bytes or 0 for source in sources) > _MUCH_BYTES
         put_sources(session.pfs if is_much else session.pfs_for(WRITING), commit, sources, how)
 
 

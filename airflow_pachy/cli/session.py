@@ -65,6 +65,7 @@ class Session:
     principal: str | None = None
     airflow_conn: str | None = None
     _modules: list[str] = field(default_factory=list, init=False)
+    _beside: list[ObjectStore] = field(default_factory=list, init=False)
 
     @cached_property
     def pfs(self) -> Pfs:
@@ -73,13 +74,17 @@ class Session:
         click.get_current_context().find_root().with_resource(_frugal())
         from airflow_pachy.pfs import Pfs
 
-        places = self.places
+        places, store = self.places, None
+        if self._beside:
+            store = self._beside[0]
+            for module in self._modules:
+                import_module(module)
         client = Pfs.open(
             storage=places.storage.value,
             metadata=places.metadata.value,
             s3=places.s3,
             principal=places.principal,
-            store=self.store_beside(places),
+            store=store,
         )
         click.get_current_context().find_root().call_on_close(client.close)
         return client
@@ -89,21 +94,22 @@ class Session:
 
         To be called before anything else, for a fork is safe only in a small process.
         """
+        self.begin()
         self._modules.extend(modules)
         return self.pfs
 
+    def begin(self) -> None:
+        """Have another process open the store already, for a command that has something to do before `pfs_for`."""
+        if "pfs" not in vars(self) and not self._beside and (store := self.store_beside(self.places)) is not None:
+            click.get_current_context().find_root().call_on_close(store.close)
+            self._beside.append(store)
+
     def store_beside(self, places: Places) -> ObjectStore | None:
         """The store, from a process beside ours that imports what talks to it while we import all else."""
-        if not self._modules:
-            return None
         from airflow_pachy.pfs.format import KEY
         from airflow_pachy.pfs.objects.beside import open_beside
 
-        store = open_beside(places.storage.value, s3=places.s3, first=KEY)
-        if store is not None:
-            for module in self._modules:
-                import_module(module)
-        return store
+        return open_beside(places.storage.value, s3=places.s3, first=KEY)
 
     @cached_property
     def places(self) -> Places:

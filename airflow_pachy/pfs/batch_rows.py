@@ -118,7 +118,7 @@ class BatchRows:
             _hashes(self._batch, files),
             as_array(lengths),
             as_array(self._executable[files]),
-            pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _segments(objects, offsets, lengths[packed])),
+            pa.ListArray.from_arrays(as_array(ends.astype(np.int32)), _segments(objects, offsets, lengths[packed])),
             self._inline(inline, packed),
             pa.nulls(len(files), pa.string()),
             as_array(self._mtimes_us[files]),

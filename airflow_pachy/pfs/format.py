@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import Corrupt, ObjectExists, ObjectNotFound, StoreUnfit
-from airflow_pachy.pfs.objects import probe
 
 if TYPE_CHECKING:
     from airflow_pachy.pfs.objects.store import ObjectStore
@@ -24,6 +23,8 @@ def ensure_format(store: ObjectStore) -> None:
     try:
         body = store.get(KEY)
     except ObjectNotFound:
+        from airflow_pachy.pfs.objects.probing import probe  # done once in the life of a root
+
         probe(store)
         body = json.dumps({"format": VERSION, "hash": HASH}).encode()
         try:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import InvalidName
@@ -21,7 +20,7 @@ _COMMIT_ID = re.compile(r"[0-9a-f]{32}")
 
 def new_id() -> str:
     """A fresh commit or job id: 32 hex digits, random."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 def is_commit_id(text: str) -> bool:
@@ -54,6 +53,8 @@ def check_tag_name(name: str) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence to append to an error message, or nothing."""
+    from difflib import get_close_matches
+
     near = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 

@@ -6,7 +6,6 @@ again; after nine losses it takes the branch's row first, so that a crowd of wri
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -176,5 +175,7 @@ class _Made:
 
 
 def _wait(attempt: int) -> None:
+    import random
+
     longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
     time.sleep(random.uniform(longest / 4, longest))  # noqa: S311 - jitter, not a secret

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +11,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from airflow_pachy.errors import CommitFinished, InvalidArgument
 from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.content import ContentWriter
-from airflow_pachy.pfs.edits import (
-    AppendData,
-    CopyPath,
-    Data,
-    DeletePath,
-    Edit,
-    PutContents,
-    Source,
-    as_source,
-    require_some,
-)
-from airflow_pachy.pfs.headers import Frames, Framing, copied_attributes, require_directory
 from airflow_pachy.pfs.labels import check_labels
 from airflow_pachy.pfs.local_directories import LocalDirectory
 from airflow_pachy.pfs.local_files import WHOLE_BYTES
@@ -34,8 +20,6 @@ from airflow_pachy.pfs.piles import EntriesBelow
 from airflow_pachy.pfs.seen_files import SeenFiles
 from airflow_pachy.pfs.settings import process_environment
 from airflow_pachy.pfs.sources import PARALLEL, handler_of
-from airflow_pachy.pfs.sources.requests import Request
-from airflow_pachy.pfs.splitting import PutPieces, SetFrame, Split, Staging, stage
 from airflow_pachy.pfs.stored_chunks import StoredChunks
 from airflow_pachy.pfs.tree import Tree
 from airflow_pachy.pfs.tree.entries import Entry
@@ -46,11 +30,19 @@ if TYPE_CHECKING:
 
     from airflow_pachy.metadata import models
     from airflow_pachy.metadata.models import Commit
-    from airflow_pachy.pfs import lookups, oneshot_rows
+    from airflow_pachy.pfs import edits, headers, lookups, oneshot_rows, splitting
     from airflow_pachy.pfs.address import Address
+    from airflow_pachy.pfs.edits import Data, Edit, Source
     from airflow_pachy.pfs.open_commits import OpenCommits
     from airflow_pachy.pfs.root import Root
+    from airflow_pachy.pfs.sources import requests
+    from airflow_pachy.pfs.splitting import Split
 else:
+    # Of these an operation needs some or none.
+    edits = LazyModule("airflow_pachy.pfs.edits")
+    headers = LazyModule("airflow_pachy.pfs.headers")
+    requests = LazyModule("airflow_pachy.pfs.sources.requests")
+    splitting = LazyModule("airflow_pachy.pfs.splitting")
     # Need SQLAlchemy, and most puts of a command line do without: see `airflow_pachy.metadata.plain`.
     models = LazyModule("airflow_pachy.metadata.models")
     lookups = LazyModule("airflow_pachy.pfs.lookups")
@@ -79,22 +71,22 @@ class Puts:
     ) -> None:
         """Set a file's content, or append to it. Raises `InvalidPath`, `PathConflict`, `CommitFinished`."""
         path, labels = clean_file_path(address.path or ""), check_labels(labels or {})
-        source = as_source(data)
+        source = edits.as_source(data)
         if executable is not None:
-            source = Source(source.data, executable, source.mtime_us)
+            source = edits.Source(source.data, executable, source.mtime_us)
         self._require_target(address)
         known = KnownChunks()
         with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
             if append:
                 with _rereadable(source) as again:
-                    self.apply(address, AppendData(path, again, writer, self.root.reader), labels)
+                    self.apply(address, edits.AppendData(path, again, writer, self.root.reader), labels)
                 return
             if _is_large(source):
                 known.see(self._present(address, path))
             content = writer.write(source.data)
             writer.flush()
             entry = Entry(path, content, source.executable, None, source.mtime_us)
-            self.apply(address, PutContents([entry]), labels)
+            self.apply(address, edits.PutContents([entry]), labels)
 
     def put_dir(
         self,
@@ -133,22 +125,22 @@ class Puts:
         """Cut data into numbered pieces below a directory, behind those that are there."""
         labels = check_labels(labels or {})
         directory = address.path or ""
-        source = as_source(data)
+        source = edits.as_source(data)
         files = self._present_files(address)
-        require_directory(files, directory)
+        headers.require_directory(files, directory)
         known = KnownChunks()
         with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
-            staging = Staging(writer, Tree(self.root.store, None), source.mtime_us)
+            staging = splitting.Staging(writer, Tree(self.root.store, None), source.mtime_us)
             with _as_stream(source) as stream:
-                staged = stage(stream, split, Frames(files, self.root.reader), directory, staging)
+                staged = splitting.stage(stream, split, headers.Frames(files, self.root.reader), directory, staging)
             writer.flush()
             commit = self.open_target(address)
             former = None if commit is None else self.root.tree(commit.tree)
             # In an open commit a batch of changes is held in memory.
             step = len(staged) if commit is None else _PIECES_AT_ONCE
             for start in range(0, max(1, len(staged)), max(1, step)):
-                framing = Framing(self.root.reader, writer, known)
-                edit = PutPieces(directory, staged, framing, start, start + step, former, split.overwrite)
+                framing = headers.Framing(self.root.reader, writer, known)
+                edit = splitting.PutPieces(directory, staged, framing, start, start + step, former, split.overwrite)
                 self.apply(address, edit, labels)
 
     def set_frame(self, address: Address, header: bytes | None, footer: bytes | None) -> None:
@@ -156,8 +148,8 @@ class Puts:
         self._require_target(address)
         known = KnownChunks()
         with ContentWriter(self.root.store, known=known.find, shared=StoredChunks(self.root.metadata)) as writer:
-            framing = Framing(self.root.reader, writer, known)
-            self.apply(address, SetFrame(address.path or "", header, footer, framing))
+            framing = headers.Framing(self.root.reader, writer, known)
+            self.apply(address, splitting.SetFrame(address.path or "", header, footer, framing))
 
     def put_url(
         self,
@@ -177,27 +169,28 @@ class Puts:
             raise InvalidArgument("what is split is a single file, and pieces come behind those that are there")
         put, labels = handler_of(url), check_labels(labels or {})
         self._require_target(address)
-        put(Request(self, address, url, recursive, append, Told(progress), options or {}, parallel, split, labels))
+        told = Told(progress)
+        put(requests.Request(self, address, url, recursive, append, told, options or {}, parallel, split, labels))
 
     def delete_file(self, address: Address) -> None:
         """Delete a file, a directory, or what a glob matches; what is not there is no error."""
         if address.path is None:
             raise InvalidArgument(f"{address} names no path; write {address.commit}:/path, or :/ for everything")
         self._require_target(address)
-        self.apply(address, DeletePath(address.path))
+        self.apply(address, edits.DeletePath(address.path))
 
     def copy_file(self, source: Address, target: Address, files: Tree, *, append: bool) -> None:
         """Copy what `files` has at `source` to `target` by reference."""
         origin, path = source.path or "", target.path or ""
         entries = EntriesBelow(files, origin)
-        require_some(entries, str(source))
+        edits.require_some(entries, str(source))
         self._require_target(target)
         is_file = bool(origin) and files.get(origin) is not None
-        attributes = [] if is_file else copied_attributes(files, origin, path, self.root.reader)
+        attributes = [] if is_file else headers.copied_attributes(files, origin, path, self.root.reader)
         if is_file and not path:
             raise InvalidArgument(f"{source} is a file, so the target needs a file name: {target.commit}:/name")
         with ContentWriter(self.root.store, shared=StoredChunks(self.root.metadata)) as writer:
-            self.apply(target, CopyPath(origin, path, entries, append, writer, self.root.reader, attributes))
+            self.apply(target, edits.CopyPath(origin, path, entries, append, writer, self.root.reader, attributes))
 
     def apply(self, address: Address, edit: Edit, labels: Mapping[str, str] | None = None) -> None:
         """Make an edit in the open commit that the address means, else as a commit of its own on its branch.
@@ -298,6 +291,9 @@ def _rereadable(source: Source) -> Iterator[Source]:
     if isinstance(source.data, (bytes, Path)):
         yield source
         return
+    import shutil
+    import tempfile
+
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as copy:
         shutil.copyfileobj(source.data, copy, 1 << 20)
-        yield Source(cast("BinaryIO", copy), source.executable, source.mtime_us)
+        yield edits.Source(cast("BinaryIO", copy), source.executable, source.mtime_us)

@@ -20,7 +20,6 @@ import logging
 import os
 import struct
 import sys
-import tempfile
 import time
 import zlib
 from array import array
@@ -47,6 +46,7 @@ _MAGIC = f"pachy seen 2 {sys.byteorder}\n".encode()
 _HEAD = struct.Struct("<III")
 _CODES = "qqqQ"
 _HASH_BYTES = 32
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _LARGEST = 1 << 26
 _log = logging.getLogger(__name__)
 
@@ -110,9 +110,9 @@ class Notes:
         self._partial: Path | None = None
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=file.parent, prefix=".new-")
-            self._partial = Path(name)
-            self._sink = os.fdopen(handle, "wb")
+            partial = file.with_name(f".new-{os.urandom(8).hex()}")
+            self._sink = os.fdopen(os.open(partial, _NEW_FILE, 0o600), "wb")
+            self._partial = partial
             self._sink.write(_MAGIC)
         except OSError as error:
             self._give_up(error)

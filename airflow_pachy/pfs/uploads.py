@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.batch_rows import BatchRows, Putting
-from airflow_pachy.pfs.edits import Source, appended
 from airflow_pachy.pfs.local_files import LocalFile, walk_local
 from airflow_pachy.pfs.overlay import InPathOrder
 from airflow_pachy.pfs.paths import join_path
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from airflow_pachy.pfs import edits
     from airflow_pachy.pfs.content import ContentReader, ContentWriter
     from airflow_pachy.pfs.local_directories import LocalDirectory
     from airflow_pachy.pfs.overlay import Overlay
     from airflow_pachy.pfs.seen_files import Notes
     from airflow_pachy.pfs.tree import Tree
     from airflow_pachy.pfs.tree.entries import Change, Entry, Segment
+else:
+    edits = LazyModule("airflow_pachy.pfs.edits")
 
 _BATCH_FILES = 2_048
 
@@ -163,7 +166,7 @@ class PutDirectory:
     def _append(self, files: Overlay, found: LocalFile) -> Entry:
         path = join_path(self.target, found.path)
         with open(found.local, "rb") as file:
-            source = Source(self.told.reading(file), found.executable, found.mtime_ns // 1000)
-            entry = appended(files, path, source, self.writer, self.reader)
+            source = edits.Source(self.told.reading(file), found.executable, found.mtime_ns // 1000)
+            entry = edits.appended(files, path, source, self.writer, self.reader)
         self.told.add(1, 0)
         return entry

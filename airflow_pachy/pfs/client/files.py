@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from airflow_pachy.errors import InvalidArgument
 from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.client.base import Client
-from airflow_pachy.pfs.diffs import DiffSummary, summarize
 from airflow_pachy.pfs.sources import PARALLEL
 from airflow_pachy.pfs.targets import as_address, as_commit, as_file, as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from airflow_pachy.pfs import headers, history, splitting
+    from airflow_pachy.pfs import diffs, headers, history, splitting
     from airflow_pachy.pfs.address import Address
+    from airflow_pachy.pfs.diffs import DiffSummary
     from airflow_pachy.pfs.edits import Data
     from airflow_pachy.pfs.infos import Diff, FileInfo
     from airflow_pachy.pfs.local_directories import LocalDirectory
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 else:
+    diffs = LazyModule("airflow_pachy.pfs.diffs")
     headers = LazyModule("airflow_pachy.pfs.headers")
     history = LazyModule("airflow_pachy.pfs.history")
     splitting = LazyModule("airflow_pachy.pfs.splitting")
@@ -239,7 +240,7 @@ class FileVerbs(Client):
 
     def diff_summary(self, new: str | Address, old: str | Address | None = None) -> DiffSummary:
         """How many files, and bytes, `diff_file` would tell of."""
-        return summarize(self.diff_file(new, old))
+        return diffs.summarize(self.diff_file(new, old))
 
     def diff_file(self, new: str | Address, old: str | Address | None = None) -> Iterator[Diff]:
         """Files at or below a path that differ from those at another commit, by default the parent."""

@@ -13,11 +13,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy.typing as npt
 
 MIN_BYTES = 1 << 20
 MAX_BYTES = 12 << 20

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from airflow_pachy.errors import InvalidArgument
-from airflow_pachy.pfs.objects.local import LocalStore
-from airflow_pachy.pfs.objects.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +23,15 @@ def open_store(url: str, *, s3: Mapping[str, Any] | None = None) -> ObjectStore:
 
         return S3Store(bucket, rest.partition("/")[2], s3)
     if scheme == "file" and rest.startswith("/"):
+        from pathlib import Path
+        from urllib.parse import unquote, urlsplit
+
+        from airflow_pachy.pfs.objects.local import LocalStore
+
         return LocalStore(Path(unquote(urlsplit(url).path)))
     if scheme == "memory":
+        from airflow_pachy.pfs.objects.memory import MemoryStore
+
         return MemoryStore.named(rest)
     raise InvalidArgument(
         f"{url!r} is not a storage URL; use s3://bucket/prefix, file:///absolute/dir or memory://name"

@@ -7,14 +7,13 @@ The same names are used by `open_store(s3=...)`, the extra of a `pachy` connecti
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 ADDRESSING_STYLES = ("auto", "path", "virtual")
 RETRY_MODES = ("standard", "adaptive")
@@ -98,9 +97,7 @@ def checked(given: Mapping[str, Any], label: Callable[[str], str] = str) -> dict
     found: dict[str, Any] = {}
     for name, value in given.items():
         if name not in NAMES:
-            close = get_close_matches(name, sorted(NAMES), n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(NAMES))}"
-            raise InvalidArgument(f"unknown S3 settings: {label(name)}; {hint}")
+            raise InvalidArgument(f"unknown S3 settings: {label(name)}; {_hint(name, NAMES)}")
         if value is None or value == "":
             continue
         try:
@@ -116,12 +113,18 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     known = VARIABLES.keys() | OTHER_VARIABLES
     unknown = sorted(name for name in environment if name.startswith("PACHY_S3_") and name not in known)
     if unknown:
-        close = get_close_matches(unknown[0], sorted(VARIABLES), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(VARIABLES))}"
+        hint = _hint(unknown[0], VARIABLES)
         raise InvalidArgument(f"the environment variable {unknown[0]} means nothing; {hint}")
     names = {setting: variable for variable, setting in VARIABLES.items()}
     given = {VARIABLES[name]: environment[name] for name in VARIABLES if environment.get(name)}
     return checked(given, label=names.__getitem__)
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, sorted(known), n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -12,38 +12,61 @@ from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.tree.functions import conformed
 from airflow_pachy.pfs.tree.schema import schema_of
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _ParquetReader: Any
+_ParquetWriter: Any
 try:
     _ParquetReader = import_module("pyarrow._parquet").ParquetReader
-except (ImportError, AttributeError):  # an Arrow that has moved it: the public module has it too
+    _ParquetWriter = import_module("pyarrow._parquet").ParquetWriter
+except (ImportError, AttributeError):  # an Arrow that has moved them: the public module has the one, and does for both
     _ParquetReader = import_module("pyarrow.parquet.core").ParquetReader
+    _ParquetWriter = None
 
 # Arrow's own allocator takes huge pages for each thread that decodes, and filling them with zeros takes as long as
 # decoding a few leaves.
 _POOL = pa.system_memory_pool()
+_OPTIONS: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 3,
+    "write_statistics": False,
+    "write_page_checksum": True,
+}
 _LEAF_OPTIONS: dict[str, Any] = {
     "use_dictionary": ["segments.list.element.object", "datum"],
     "column_encoding": {"path": "DELTA_BYTE_ARRAY"},
 }
 _INNER_OPTIONS: dict[str, Any] = {"use_dictionary": False, "column_encoding": {"last": "DELTA_BYTE_ARRAY"}}
+# What `pyarrow.parquet` tells the writer where its caller says nothing.
+_DEFAULTS: dict[str, Any] = {
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "writer_engine_version": "V2",
+    "use_deprecated_int96_timestamps": False,
+    "use_compliant_nested_type": True,
+}
 
 
 def encode(table: pa.Table, level: int) -> bytes:
     """The node as one row group, zstd level 3."""
-    import pyarrow.parquet as pq
+    marked = table.replace_schema_metadata({b"pachy.level": str(level).encode()})
+    return write_parquet(marked, {**_OPTIONS, **(_INNER_OPTIONS if level else _LEAF_OPTIONS)})
 
+
+def write_parquet(table: pa.Table, options: Mapping[str, Any]) -> bytes:
+    """A table as `pyarrow.parquet.write_table` writes it with these options, as one row group.
+
+    Without that module, which would import all of Arrow's file systems: that takes longer than writing a leaf.
+    """
     sink = io.BytesIO()
-    options = _INNER_OPTIONS if level else _LEAF_OPTIONS
-    pq.write_table(
-        table.replace_schema_metadata({b"pachy.level": str(level).encode()}),
-        sink,
-        compression="zstd",
-        compression_level=3,
-        row_group_size=max(1, table.num_rows),
-        write_statistics=False,
-        write_page_checksum=True,
-        **options,
-    )
+    rows = max(1, table.num_rows)
+    if _ParquetWriter is None:
+        import_module("pyarrow.parquet").write_table(table, sink, row_group_size=rows, **options)
+        return sink.getvalue()
+    writer = _ParquetWriter(sink, table.schema, **_DEFAULTS, **options)
+    writer.write_table(table, row_group_size=rows)
+    writer.close()
     return sink.getvalue()
 
 

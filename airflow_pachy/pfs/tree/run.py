@@ -9,12 +9,13 @@ import pyarrow as pa
 
 from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.splitter import find_cuts, hash_keys
-from airflow_pachy.pfs.tree.tables import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Piece = tuple[pa.Table, Flags]
+    from airflow_pachy.pfs.tree.tables import Flags
+
+    Piece = tuple[pa.Table, Flags]
 
 
 class Run:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
 from airflow_pachy.pfs.tree.refs import NodeRef
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 HASH = pa.binary(32)
 SEGMENT = pa.struct(

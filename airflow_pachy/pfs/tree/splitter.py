@@ -12,13 +12,14 @@ from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Hashes = npt.NDArray[np.uint64]
+    import numpy.typing as npt
+
+    Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from airflow_pachy.pfs.tree import functions
@@ -14,9 +13,11 @@ from airflow_pachy.pfs.tree.node import Node
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_FEW = 64
+    import numpy.typing as npt
 
-Flags = npt.NDArray[np.bool_]
+    Flags = npt.NDArray[np.bool_]
+
+_FEW = 64
 
 
 def merge_rows(

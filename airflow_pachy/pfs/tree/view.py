@@ -9,8 +9,6 @@ from blake3 import blake3
 from airflow_pachy.errors import PathNotFound
 from airflow_pachy.lazy import LazyModule
 from airflow_pachy.pfs.tree.found import Directory, File
-from airflow_pachy.pfs.tree.glob import compile_glob
-from airflow_pachy.pfs.tree.listing import children_of
 from airflow_pachy.pfs.tree.node import PAST_EVERY_KEY
 from airflow_pachy.pfs.tree.nodes import NodeStore
 from airflow_pachy.pfs.tree.ranges import FIRST_PATH, Slice, prefix_end, totals, walk
@@ -23,7 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_pachy.pfs.objects.store import ObjectStore
-    from airflow_pachy.pfs.tree import bulk, conflicts, diffing, globbing, merge
+    from airflow_pachy.pfs.tree import bulk, conflicts, diffing, globbing, listing, merge
+    from airflow_pachy.pfs.tree import glob as globs
     from airflow_pachy.pfs.tree.cache import NodeCache
     from airflow_pachy.pfs.tree.diffing import TreeDiff
     from airflow_pachy.pfs.tree.entries import Change, Entry
@@ -34,6 +33,8 @@ else:
     conflicts = LazyModule("airflow_pachy.pfs.tree.conflicts")
     diffing = LazyModule("airflow_pachy.pfs.tree.diffing")
     globbing = LazyModule("airflow_pachy.pfs.tree.globbing")
+    globs = LazyModule("airflow_pachy.pfs.tree.glob")
+    listing = LazyModule("airflow_pachy.pfs.tree.listing")
     merge = LazyModule("airflow_pachy.pfs.tree.merge")
 
 _MERGED_ROWS = 250_000
@@ -112,14 +113,14 @@ class Tree:
         if reverse and after is not None:
             yield from self._list_before(prefix, after)
             return
-        yield from children_of(self._nodes, self.root, prefix, start, reverse=reverse)
+        yield from listing.children_of(self._nodes, self.root, prefix, start, reverse=reverse)
 
     def glob(self, pattern: str, *, after: str | None = None, reverse: bool = False) -> Iterator[File | Directory]:
         """Files and directories that `pattern` matches, in path order; `after` is a match's path, exclusive.
 
         Raises `InvalidGlob`. See `airflow_pachy.pfs.tree.glob` for the grammar.
         """
-        glob = compile_glob(pattern)
+        glob = globs.compile_glob(pattern)
         if glob.is_root:
             if after is None:
                 yield Directory("", len(self), self.size_bytes)
@@ -139,7 +140,7 @@ class Tree:
 
         They have the columns of `schema.LEAF`, or only those that are named: who needs few saves copying the others.
         """
-        glob = compile_glob(pattern)
+        glob = globs.compile_glob(pattern)
         if self.root is not None and not glob.is_root and not glob.is_literal:
             yield from globbing.match_tables(self._nodes, self.root, glob, FIRST_PATH, columns)
             return
@@ -248,4 +249,4 @@ class Tree:
 
     def _list_before(self, prefix: str, after: str) -> Iterator[File | Directory]:
         limit = f"{after}/" if self._is_directory(after) else after
-        return children_of(self._nodes, self.root, prefix, prefix or FIRST_PATH, reverse=True, before=limit)
+        return listing.children_of(self._nodes, self.root, prefix, prefix or FIRST_PATH, reverse=True, before=limit)

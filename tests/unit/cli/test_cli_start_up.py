@@ -23,6 +23,9 @@ NEVER = {
     "pyarrow.compute",
     "pyarrow.dataset",
     "pyarrow.fs",
+    "pyarrow.parquet",
+    "numpy.ma",
+    "numpy.typing",
     "asyncio",
 }
 
@@ -50,11 +53,11 @@ def test_threads_for_algebra_and_memory_are_the_users_choice(name, given, tmp_pa
         ("list file -r r@master:/", SQL | WRITING | NEVER),
         ("inspect file r@master:/a", SQL | WRITING | NEVER),
         ("diff file r@master", SQL | WRITING | NEVER),
-        ("put file r@master:/c -f {local}", SQL | NEVER - {"pyarrow.fs"}),
-        ("put file -r r@master:/c -f {folder}", SQL | NEVER - {"pyarrow.fs"}),
-        ("put file r@new:/c -f {local}", SQL | NEVER - {"pyarrow.fs"}),
-        ("copy file r@master:/a r@master:/c", SQL | NEVER - {"pyarrow.fs"}),
-        ("delete file r@master:/a", SQL | NEVER - {"pyarrow.fs"}),
+        ("put file r@master:/c -f {local}", SQL | NEVER),
+        ("put file -r r@master:/c -f {folder}", SQL | NEVER),
+        ("put file r@new:/c -f {local}", SQL | NEVER),
+        ("copy file r@master:/a r@master:/c", SQL | NEVER),
+        ("delete file r@master:/a", SQL | NEVER),
         ("list repo", ARROW | WRITING | NEVER - {"asyncio"}),
     ],
 )
