@@ -150,11 +150,11 @@ def stories(scenarios, stage, connect, make_proxy, cluster, s3_pod_endpoint):
 
     tell("worker restarted", stage.job(ONE_BY_ONE), reattach)
 
-    def kill(job: Any) -> None:
+    def end_task(job: Any) -> None:
         job.wait_for_line("did a")
         stage.operators[job.key].on_kill()
 
-    tell("killed", stage.job(ONE_BY_ONE), lambda job: job.run_while(kill))
+    tell("killed", stage.job(ONE_BY_ONE), lambda job: job.run_while(end_task))
     name = "repaired"
     cluster.core.create_namespaced_config_map(
         cluster.namespace, {"metadata": {"name": name}, "data": {"REPAIRED": "1"}}
