@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from airflow_pachy.pfs.tree.functions import conformed
 from airflow_pachy.pfs.tree.schema import schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _ParquetReader: Any
 _ParquetWriter: Any
@@ -77,13 +78,30 @@ def read_parquet(body: bytes, columns: list[str] | None = None) -> pa.Table:
     file first, which takes as long as reading it, and start threads that abort a process which happens to end at once
     ("terminate called without an active exception").
     """
-    reader = _ParquetReader(memory_pool=_POOL)
-    reader.open(pa.BufferReader(body), pre_buffer=False)
+    reader = open_parquet(body)
     wanted = None
     if columns is not None:
         wanted = [index for index, path in enumerate(reader.column_paths) if path[0] in columns]
     table: pa.Table = reader.read_all(column_indices=wanted, use_threads=False)
     return table
+
+
+def open_parquet(body: bytes, metadata: Any = None) -> Any:
+    """Arrow's reader of a Parquet object in memory, for one thread; `metadata` is that of an earlier one."""
+    reader = _ParquetReader(memory_pool=_POOL)
+    reader.open(pa.BufferReader(body), pre_buffer=False, metadata=metadata)
+    return reader
+
+
+@contextmanager
+def reading(key: str, level: int) -> Iterator[None]:
+    """Whatever Arrow raises of a node that it cannot read becomes `Corrupt`, which names the object."""
+    try:
+        yield
+    except (pa.ArrowException, KeyError, OSError, ValueError) as error:
+        raise Corrupt(
+            f"{key} is not a tree node of level {level} ({error}): restore it from a backup of the bucket"
+        ) from error
 
 
 def decode(body: bytes, level: int, key: str) -> pa.Table:
@@ -92,11 +110,7 @@ def decode(body: bytes, level: int, key: str) -> pa.Table:
     Columns that this version does not know are ignored. Raises `Corrupt`.
     """
     schema = schema_of(level)
-    try:
+    with reading(key, level):
         table = read_parquet(body, schema.names).select(schema.names)
         table = conformed(table, schema).replace_schema_metadata(None)
         return table if all(column.num_chunks == 1 for column in table.columns) else table.combine_chunks()
-    except (pa.ArrowException, KeyError, OSError, ValueError) as error:
-        raise Corrupt(
-            f"{key} is not a tree node of level {level} ({error}): restore it from a backup of the bucket"
-        ) from error

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice, takewhile
-from typing import TYPE_CHECKING, Any
+from itertools import islice, takewhile, zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
+import pyarrow as pa
 
 from airflow_pachy.pfs.tree import functions
-from airflow_pachy.pfs.tree.ranges import Slice
 from airflow_pachy.pfs.tree.rows import entries_of
-from airflow_pachy.pfs.tree.schema import LEAF
+from airflow_pachy.pfs.tree.schema import LEAF, single
+from airflow_pachy.pfs.tree.sparse import IDENTITY, LeafRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
 
-    import pyarrow as pa
+    import numpy.typing as npt
 
     from airflow_pachy.pfs.tree.entries import Entry
-    from airflow_pachy.pfs.tree.node import Child
+    from airflow_pachy.pfs.tree.node import Child, Node
     from airflow_pachy.pfs.tree.nodes import NodeStore
     from airflow_pachy.pfs.tree.refs import NodeRef
 
 
-_IDENTITY = ["hash", "size", "executable"]
-# How many leaves of each side are read at a time: at first few, for who wants only one difference.
+# How many leaves of each side are on their way at a time: at first few, for who wants only one difference.
 _AHEAD, _MOST_AHEAD = 4, 8
+_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +60,18 @@ def diff_tables(
     if (new.id if new else None) == (old.id if old else None):
         return
     nodes.load_all([root for root in (new, old) if root is not None])
-    fresh, former = _Side(nodes, new, start, end), _Side(nodes, old, start, end)
-    window = _AHEAD
-    while True:
-        _drop_equal(fresh, former)
-        if fresh.is_new_ground or former.is_new_ground:
-            nodes.load_all([*fresh.announce(former, window), *former.announce(fresh, window)])
-            window = min(2 * window, _MOST_AHEAD)
-        reach = min((key for key in (fresh.open_leaf(), former.open_leaf()) if key is not None), default=None)
-        if reach is None:
-            return
-        came, went = _compare(fresh.take(reach), former.take(reach))
-        if came.num_rows or went.num_rows:
-            yield came, went
+    with _Fetching(nodes) as fetching:
+        fresh, former = _Side(fetching, new, start, end), _Side(fetching, old, start, end)
+        while True:
+            _drop_equal(fresh, former)
+            fetching.look_ahead(fresh, former)
+            ends = fresh.open_leaf(former), former.open_leaf(fresh)
+            reach = min((key for key in ends if key is not None), default=None)
+            if reach is None:
+                return
+            came, went = _compare(fresh.take(reach), former.take(reach))
+            if came.num_rows or went.num_rows:
+                yield came, went
 
 
 def _drop_equal(one: _Side, other: _Side) -> None:
@@ -88,35 +90,93 @@ def _drop_equal(one: _Side, other: _Side) -> None:
             other.descend()
 
 
+class _Fetching:
+    """Leaves on their way: threads fetch them, while the caller's decodes and compares those that are here."""
+
+    def __init__(self, nodes: NodeStore) -> None:
+        self.nodes = nodes
+        self._threads: ThreadPoolExecutor | None = None
+        self._coming: dict[str, Future[bytes]] = {}
+        self._expected: set[str] = set()
+        self._window = _AHEAD
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+
+    def look_ahead(self, one: _Side, other: _Side) -> None:
+        """Ask for the leaves that come next, unless enough of them are on their way."""
+        heads = {head.ref.object for side in (one, other) if (head := side.ahead) is not None and not head.ref.level}
+        if heads <= self._expected and (not heads or len(self._expected) > self._window):
+            return
+        pairs = zip_longest(one.upcoming(other, self._window), other.upcoming(one, self._window))
+        leaves = [ref for pair in pairs for ref in pair if ref is not None]
+        self._window = min(2 * self._window, _MOST_AHEAD)
+        self._expected = {ref.object for ref in leaves}
+        for key in self._coming.keys() - self._expected:
+            self._coming.pop(key).cancel()
+        missing = [ref for ref in leaves if ref.object not in self._coming and self.nodes.sparse_at_hand(ref) is None]
+        if len(missing) < 2 and not self._coming:
+            return
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tree-fetch")
+        self._coming |= {ref.object: self._threads.submit(self.nodes.fetch, ref) for ref in missing}
+
+    def open(self, ref: NodeRef, like: Node | None) -> Node:
+        """A leaf with what identifies its files; `like` is the one it is compared with, if that is known."""
+        self._expected.discard(ref.object)
+        coming = self._coming.pop(ref.object, None)
+        found = None if coming is not None else self.nodes.sparse_at_hand(ref)
+        if found is not None:
+            return found
+        return self.nodes.keep_sparse(ref, self.nodes.fetch(ref) if coming is None else coming.result(), like)
+
+
+class _Part(NamedTuple):
+    """Rows `[start, end)` of a leaf."""
+
+    rows: LeafRows
+    start: int
+    end: int
+
+    def identity(self) -> list[pa.ChunkedArray[Any]]:
+        """Their paths, hashes, sizes and exec bits."""
+        table = self.rows.leaf.table
+        return [table[name][self.start : self.end] for name in IDENTITY.names]
+
+    def take(self, places: npt.NDArray[np.int64] | None = None) -> pa.Table:
+        """Some of them, or all."""
+        return self.rows.take(np.arange(self.start, self.end) if places is None else places + self.start)
+
+
 class _Side:
     """One tree: the nodes to come, as a stack, and what is left of the leaf that is open."""
 
-    def __init__(self, nodes: NodeStore, root: NodeRef | None, start: str, end: str) -> None:
-        self._nodes = nodes
+    def __init__(self, fetching: _Fetching, root: NodeRef | None, start: str, end: str) -> None:
+        self._fetching = fetching
         self._start, self._end = start, end
-        self._stack: list[Child] = [] if root is None else [nodes.span(root)]
-        self._rows: Slice | None = None
-        self._announced: set[str] = set()
+        self._stack: list[Child] = [] if root is None else [fetching.nodes.span(root)]
+        self._part: _Part | None = None
         self._trim()
-
-    @property
-    def is_new_ground(self) -> bool:
-        """Whether the next step opens a leaf that was not announced."""
-        child = self.ahead
-        return child is not None and child.ref.level == 0 and child.ref.id not in self._announced
-
-    def announce(self, other: _Side, count: int) -> list[NodeRef]:
-        """The next leaves that the other side has not, so that they will be opened: at most `count`."""
-        known = {child.ref.id for child in other._stack}
-        leaves = takewhile(lambda child: child.ref.level == 0, reversed(self._stack))
-        refs = list(islice((child.ref for child in leaves if child.ref.id not in known), count))
-        self._announced = {ref.id for ref in refs}
-        return refs
 
     @property
     def ahead(self) -> Child | None:
         """The next node, if no leaf is open."""
-        return self._stack[-1] if self._stack and self._rows is None else None
+        return self._stack[-1] if self._stack and self._part is None else None
+
+    @property
+    def leaf(self) -> Node | None:
+        """The leaf that is open."""
+        return None if self._part is None else self._part.rows.leaf
+
+    def upcoming(self, other: _Side, count: int) -> list[NodeRef]:
+        """The next leaves that the other side has not, so that they will be opened: at most `count`."""
+        known = {child.ref.id for child in other._stack}
+        leaves = takewhile(lambda child: child.ref.level == 0, reversed(self._stack))
+        return list(islice((child.ref for child in leaves if child.ref.id not in known), count))
 
     def skip(self) -> None:
         """Leave the next node out."""
@@ -125,30 +185,30 @@ class _Side:
 
     def descend(self) -> None:
         """Replace the next node by its children."""
-        node = self._nodes.load(self._stack.pop().ref)
+        node = self._fetching.nodes.load(self._stack.pop().ref)
         self._stack += reversed(node.children)
         self._trim()
 
-    def open_leaf(self) -> str | None:
+    def open_leaf(self, other: _Side) -> str | None:
         """Open the next leaf unless one is open; its last key in the range, or None at the end."""
-        while self._rows is None and self._stack:
+        while self._part is None and self._stack:
             if self._stack[-1].ref.level:
                 self.descend()
                 continue
-            leaf = self._nodes.load(self._stack.pop().ref)
+            leaf = self._fetching.open(self._stack.pop().ref, other.leaf)
             low, high = leaf.bisect(self._start), leaf.bisect(self._end)
-            self._rows = Slice(leaf, low, high) if low < high else None
+            self._part = _Part(LeafRows(leaf), low, high) if low < high else None
             self._trim()
-        return None if self._rows is None else str(self._rows.leaf.keys[self._rows.end - 1])
+        return None if self._part is None else str(self._part.rows.leaf.keys[self._part.end - 1])
 
-    def take(self, last: str) -> Slice | None:
-        """Rows up to and including `last` of the leaf that is open."""
-        rows = self._rows
-        if rows is None:
+    def take(self, last: str) -> _Part | None:
+        """Rows up to and including `last` of the leaf that is open, if there are any."""
+        part = self._part
+        if part is None:
             return None
-        cut = min(rows.leaf.bisect(last + "\0"), rows.end)
-        self._rows = Slice(rows.leaf, cut, rows.end) if cut < rows.end else None
-        return Slice(rows.leaf, rows.start, cut)
+        cut = min(part.rows.leaf.bisect(last + "\0"), part.end)
+        self._part = part._replace(start=cut) if cut < part.end else None
+        return part._replace(end=cut) if part.start < cut else None
 
     def _trim(self) -> None:
         while self._stack and self._stack[-1].last < self._start:
@@ -157,24 +217,27 @@ class _Side:
             self._stack.clear()
 
 
-def _compare(new: Slice | None, old: Slice | None) -> tuple[pa.Table, pa.Table]:
+def _compare(new: _Part | None, old: _Part | None) -> tuple[pa.Table, pa.Table]:
     """What two runs of rows have that the other has not, by identity."""
-    came, went = _rows(new), _rows(old)
-    if not came.num_rows or not went.num_rows:
-        return came, went
-    places: Any
-    if came["path"].equals(went["path"]):  # files were changed, none came or went: the usual case by far
-        places, twins = functions.as_array(np.arange(went.num_rows)), went
-    else:
-        places = functions.index_in(came["path"], value_set=went["path"].combine_chunks())
-        twins = functions.take(went.select(_IDENTITY), places)
-    same = np.ones(came.num_rows, np.bool_)
-    for name in _IDENTITY:
-        same &= functions.fill_null(functions.call("equal", came[name], twins[name]), False).to_numpy()
-    kept = np.ones(went.num_rows, np.bool_)
-    kept[places.to_numpy()[same].astype(np.int64)] = False
-    return functions.filtered(came, ~same), functions.filtered(went, kept)
+    if new is None or old is None:
+        nothing = LEAF.empty_table()
+        return (nothing if new is None else new.take()), (nothing if old is None else old.take())
+    (paths, *mine), (their_paths, *theirs) = new.identity(), old.identity()
+    if paths.equals(their_paths):  # files were changed, none came or went: the usual case by far
+        changed = np.flatnonzero(_differ(mine, theirs))
+        return new.take(changed), old.take(changed)
+    places: Any = functions.index_in(paths, value_set=single(their_paths))
+    twins = functions.take(pa.table(theirs, names=IDENTITY.names[1:]), places)
+    differ = _differ(mine, twins.columns)
+    kept = np.ones(len(their_paths), np.bool_)
+    kept[places.to_numpy()[~differ].astype(np.int64)] = False
+    return new.take(np.flatnonzero(differ)), old.take(np.flatnonzero(kept))
 
 
-def _rows(rows: Slice | None) -> pa.Table:
-    return LEAF.empty_table() if rows is None else rows.leaf.table[rows.start : rows.end]
+def _differ(mine: Sequence[pa.ChunkedArray[Any]], theirs: Sequence[pa.ChunkedArray[Any]]) -> npt.NDArray[np.bool_]:
+    """Which rows are not the same in all columns; those that are null in `theirs` are not."""
+    differ = np.zeros(len(mine[0]), np.bool_)
+    for one, other in zip(mine, theirs, strict=True):
+        if not one.equals(other):
+            differ |= ~functions.fill_null(functions.call("equal", one, other), False).to_numpy()
+    return differ

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.tree.refs import NodeRef
-from airflow_pachy.pfs.tree.schema import schema_of, single
+from airflow_pachy.pfs.tree.schema import node_id, schema_of, single
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,17 @@ def bisect(keys: Any, key: str, low: int = 0) -> int:
         else:
             high = middle
     return low
+
+
+def verified(table: pa.Table, ref: NodeRef) -> pa.Table:
+    """The rows of a node, if they are those that its reference names. Raises `Corrupt`.
+
+    Of a leaf the columns that identify its files are enough.
+    """
+    found = node_id(table, ref.level)
+    if found != ref.id:
+        raise Corrupt(f"{ref.object} holds rows of id {found[:16]}...: restore it from a backup of the bucket")
+    return table
 
 
 class Child(NamedTuple):

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.objects.ulid import new_ulid
 from airflow_pachy.pfs.tree import cache as caches
 from airflow_pachy.pfs.tree.codec import decode, encode
-from airflow_pachy.pfs.tree.node import Child, Node
-from airflow_pachy.pfs.tree.schema import make_ref, node_id
+from airflow_pachy.pfs.tree.node import Child, Node, verified
+from airflow_pachy.pfs.tree.schema import make_ref
+from airflow_pachy.pfs.tree.sparse import SparseLeaf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,22 +38,53 @@ class NodeStore:
 
     def load(self, ref: NodeRef) -> Node:
         """The decoded node; raises `Corrupt` if its rows do not have the id that its name says."""
-        key = ref.object
-        node = self.cache.get(self.store.url, key)
-        if node is None:
-            node = Node(decode(self.store.get(key), ref.level, key), ref.level)
-            found = node_id(node.table, ref.level)
-            if found != ref.id:
-                raise Corrupt(f"{self.store.url}/{key} holds rows of id {found[:16]}...: restore it from a backup")
-            self.cache.put(self.store.url, key, node)
-        return node
+        node = self.at_hand(ref)
+        return self.keep(ref, self.fetch(ref)) if node is None else node
 
     def load_all(self, refs: Sequence[NodeRef]) -> None:
-        """Have these few nodes in the cache, fetched and decoded at the same time."""
-        missing = [ref for ref in refs if self.cache.get(self.store.url, ref.object) is None]
-        if len(missing) > 1:
-            with ThreadPoolExecutor(_THREADS, thread_name_prefix="tree-read") as threads:
-                wait([threads.submit(self.load, ref) for ref in missing])  # `load` tells again what went wrong
+        """Have these few nodes in the cache: fetched by several threads, decoded by this one.
+
+        Each thread has memory of its own, which it would have to get from the system and clear for a leaf or two: that
+        takes about as long as decoding them.
+        """
+        missing = [ref for ref in refs if self.at_hand(ref) is None]
+        for ref, body in zip(missing, self.bodies(missing), strict=True):
+            self.keep(ref, body)
+
+    def bodies(self, refs: Sequence[NodeRef]) -> Iterator[bytes]:
+        """The objects of these nodes, in order, several of them on their way at any time."""
+        if len(refs) < 2:
+            yield from map(self.fetch, refs)
+            return
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="tree-fetch") as threads:
+            for start in range(0, len(refs), _MOST_AHEAD):
+                yield from threads.map(self.fetch, refs[start : start + _MOST_AHEAD])
+
+    def at_hand(self, ref: NodeRef) -> Node | None:
+        """The node, if it is in the cache."""
+        return self.cache.get(self.store.url, ref.object)
+
+    def fetch(self, ref: NodeRef) -> bytes:
+        """The node's object, from the store unless a part of it was decoded lately."""
+        sparse = self.cache.get(self.store.url, _sparse(ref))
+        return sparse.body if isinstance(sparse, SparseLeaf) else self.store.get(ref.object)
+
+    def keep(self, ref: NodeRef, body: bytes) -> Node:
+        """Decode a node and put it into the cache. Raises `Corrupt`."""
+        node = Node(verified(decode(body, ref.level, ref.object), ref), ref.level)
+        self.cache.put(self.store.url, ref.object, node)
+        return node
+
+    def sparse_at_hand(self, ref: NodeRef) -> Node | None:
+        """A leaf of which at least what identifies its files is decoded, if it is in the cache."""
+        node = self.at_hand(ref)
+        return self.cache.get(self.store.url, _sparse(ref)) if node is None else node
+
+    def keep_sparse(self, ref: NodeRef, body: bytes, like: Node | None) -> Node:
+        """Decode what identifies the files of a leaf, see `SparseLeaf`, and put it into the cache. Raises `Corrupt`."""
+        leaf = SparseLeaf(ref, body, like)
+        self.cache.put(self.store.url, _sparse(ref), leaf)
+        return leaf
 
     def ahead(self, children: Iterable[Child]) -> Iterator[Node]:
         """The nodes in order; while the caller works on one, those to come are read.
@@ -124,6 +155,10 @@ class NodeStore:
 
     def _write(self, ref: NodeRef, table: pa.Table) -> None:
         self.store.put(ref.object, encode(table, ref.level))
+
+
+def _sparse(ref: NodeRef) -> str:
+    return f"{ref.object}#sparse"
 
 
 class _WritingNodes(NodeStore):

@@ -11,20 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.tree.bulk import NO_KEYS, by_leaf
-from airflow_pachy.pfs.tree.codec import read_parquet
-from airflow_pachy.pfs.tree.functions import as_array, call, conformed, is_in
+from airflow_pachy.pfs.tree.functions import as_array, call, is_in
 from airflow_pachy.pfs.tree.node import Node
-from airflow_pachy.pfs.tree.preloading import FetchingNodes, bodies, verified
-from airflow_pachy.pfs.tree.schema import LEAF, SEGMENT, single
+from airflow_pachy.pfs.tree.nodes import NodeStore
+from airflow_pachy.pfs.tree.schema import LEAF, SEGMENT
+from airflow_pachy.pfs.tree.sparse import IDENTITY, SparseLeaf
 from airflow_pachy.pfs.tree.view import Tree
 
 if TYPE_CHECKING:
     from airflow_pachy.pfs.tree.refs import NodeRef
-
-# What a leaf's id is made of, so that a part of a leaf is verified as all of it is.
-_IDENTITY = pa.schema([LEAF.field(name) for name in ("path", "hash", "size", "executable")])
 
 
 class Outline(Tree):
@@ -34,12 +30,12 @@ class Outline(Tree):
     """
 
     def __init__(self, tree: Tree) -> None:
-        nodes = tree._nodes  # noqa: SLF001 - a tree itself
-        super().__init__(nodes.store, tree.root, nodes.cache, layout=tree._layout)  # noqa: SLF001 - the same
+        nodes = tree.node_store
+        super().__init__(nodes.store, tree.root, nodes.cache, layout=tree.layout)
         self._nodes = _OutlineNodes(nodes.store, nodes.cache)
 
 
-class _OutlineNodes(FetchingNodes):
+class _OutlineNodes(NodeStore):
     """Nodes of a store, leaves without what does not identify their files; a whole leaf, if it is at hand."""
 
     def at_hand(self, ref: NodeRef) -> Node | None:
@@ -49,9 +45,15 @@ class _OutlineNodes(FetchingNodes):
     def keep(self, ref: NodeRef, body: bytes) -> Node:
         if ref.level:
             return super().keep(ref, body)
-        node = Node(_leaf(_identity(body, ref)), 0)
+        node = Node(_leaf(SparseLeaf(ref, body).table), 0)
         self.cache.put(self.store.url, _key(ref), node)
         return node
+
+    def sparse_at_hand(self, ref: NodeRef) -> Node | None:
+        return self.at_hand(ref)
+
+    def keep_sparse(self, ref: NodeRef, body: bytes, like: Node | None) -> Node:  # noqa: ARG002 - see the base class
+        return self.keep(ref, body)
 
 
 def _key(ref: NodeRef) -> str:
@@ -63,31 +65,20 @@ def keys_in(tree: Tree, keys: Any) -> Any:
 
     No leaf is kept: this is for who asks once, and finds few. Raises `Corrupt`.
     """
-    nodes = tree._nodes  # noqa: SLF001 - this is a part of trees
+    nodes = tree.node_store
     asked = list(by_leaf(nodes, tree.root, keys))
     found = [NO_KEYS]
-    for (ref, part), body in zip(asked, bodies(nodes.store, [ref for ref, _part in asked]), strict=True):
-        present = is_in(part, value_set=single(_identity(body, ref)["path"]))
+    for (ref, part), body in zip(asked, nodes.bodies([ref for ref, _part in asked]), strict=True):
+        present = is_in(part, value_set=SparseLeaf(ref, body).keys)
         found.append(call("filter", part, present))
     return pa.concat_arrays(found)
-
-
-def _identity(body: bytes, ref: NodeRef) -> pa.Table:
-    """The columns that the leaf's id is made of, verified."""
-    try:
-        table = read_parquet(body, _IDENTITY.names).select(_IDENTITY.names).replace_schema_metadata(None)
-        return verified(conformed(table, _IDENTITY).combine_chunks(), ref)
-    except (pa.ArrowException, KeyError, OSError, ValueError) as error:
-        raise Corrupt(
-            f"{ref.object} is not a tree node of level 0 ({error}): restore it from a backup of the bucket"
-        ) from error
 
 
 def _leaf(table: pa.Table) -> pa.Table:
     """A leaf with nothing in the other columns."""
     count = table.num_rows
     no_segments = pa.ListArray.from_arrays(as_array(np.zeros(count + 1, np.int32)), pa.array([], SEGMENT))
-    columns: dict[str, Any] = dict(zip(_IDENTITY.names, table.columns, strict=True))
+    columns: dict[str, Any] = dict(zip(IDENTITY.names, table.columns, strict=True))
     columns |= {"segments": no_segments, "inline": pa.nulls(count, pa.binary())}
     columns |= {"datum": pa.nulls(count, pa.string()), "mtime_us": as_array(np.zeros(count, np.int64))}
     return pa.table([columns[name] for name in LEAF.names], schema=LEAF)

@@ -55,6 +55,16 @@ class Tree:
         self._layout = layout
         self.root = root
 
+    @property
+    def node_store(self) -> NodeStore:
+        """What its nodes are read with."""
+        return self._nodes
+
+    @property
+    def layout(self) -> Layout:
+        """How large its nodes are to be."""
+        return self._layout
+
     def __len__(self) -> int:
         """Number of files."""
         return 0 if self.root is None else self.root.rows - self._attributes()[0]

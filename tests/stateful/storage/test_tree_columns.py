@@ -33,6 +33,11 @@ def tree_of(files, store=None):
     return Tree(store or MemoryStore(), None, NodeCache(), layout=SMALL).apply(map(Put, put(files)))
 
 
+def unread(tree):
+    """The same, of which nothing is in memory."""
+    return Tree(tree.node_store.store, tree.root, NodeCache(), layout=SMALL)
+
+
 def column(wanted):
     return pa.array(sorted(wanted), pa.string())
 
@@ -73,14 +78,43 @@ def test_found_rows_are_those_that_are_there(files, wanted):
 def test_a_difference_in_columns_is_the_difference(new, old):
     store = MemoryStore()
     newer, older = tree_of(new, store), tree_of(old, store)
-    came, went = [], []
-    for more, less in newer.diff_tables(older):
-        came += entries_of(more)
-        went += entries_of(less)
-    differences = list(newer.diff(older))
-    assert came == [one.new for one in differences if one.new]
-    assert went == [one.old for one in differences if one.old]
-    assert {one.path for one in differences} == {key for key in new.keys() | old.keys() if new.get(key) != old.get(key)}
+    for one, other in ((newer, older), (unread(newer), unread(older))):
+        came, went = [], []
+        for more, less in one.diff_tables(other):
+            came += entries_of(more)
+            went += entries_of(less)
+        differences = list(one.diff(other))
+        assert came == [found.new for found in differences if found.new]
+        assert went == [found.old for found in differences if found.old]
+        changed = {key for key in new.keys() | old.keys() if new.get(key) != old.get(key)}
+        assert {found.path for found in differences} == changed
+
+
+@FEW
+@given(st.integers(40, 120), st.dictionaries(st.integers(0, 25), st.integers(0, 4), max_size=6), st.booleans())
+def test_what_comes_and_goes_where_leaves_end_is_the_difference(count, edits, comes):
+    store = MemoryStore()
+    files = {f"{number:03d}": 0 for number in range(count)}
+    tree = tree_of(files, store)
+    ends = [table["path"][-1].as_py() for table in tree.tables()]
+    changed = dict(files)
+    for leaf, edit in edits.items():
+        last = ends[leaf % len(ends)]
+        after = f"{int(last) + 1:03d}"
+        if edit < 2:
+            changed.pop((last, after)[edit], None)
+        elif edit == 2:
+            changed[f"{last}+"] = 1
+        else:
+            changed[(last, after)[edit - 3]] = 2
+    new, old = (changed, files) if comes else (files, changed)
+    other = tree_of(changed, store)
+    newer, older = (other, tree) if comes else (tree, other)
+    assert [(one.path, one.new, one.old) for one in unread(newer).diff(unread(older))] == [
+        (key, entry(key, new[key]) if key in new else None, entry(key, old[key]) if key in old else None)
+        for key in sorted(new.keys() | old.keys())
+        if new.get(key) != old.get(key)
+    ]
 
 
 @FEW

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 
 from airflow_pachy.pfs.content import hash_bytes
 from airflow_pachy.pfs.objects import MemoryStore
-from airflow_pachy.pfs.tree import Content, Entry, Layout, Put, Tree, cache, nodes, preloading
+from airflow_pachy.pfs.tree import Content, Entry, Layout, Put, Tree, cache, nodes
 from airflow_pachy.pfs.tree.codec import decode
 from airflow_pachy.pipelines import assemble_job, list_job_datums, list_jobs
 from airflow_pachy.worker.plan import DatumResult, ResultWriter, read_plan
@@ -75,8 +75,7 @@ def costs(monkeypatch):
     monkeypatch.setitem(Tree.__init__.__kwdefaults__, "layout", LAYOUT)
     for verb in ("get", "put"):
         monkeypatch.setattr(MemoryStore, verb, counting(getattr(MemoryStore, verb), verb, found))
-    for module in (nodes, preloading):
-        monkeypatch.setattr(module, "decode", found.count_decoded)
+    monkeypatch.setattr(nodes, "decode", found.count_decoded)
     event.listen(Engine, "before_cursor_execute", found.count_statement)
     yield found
     event.remove(Engine, "before_cursor_execute", found.count_statement)
