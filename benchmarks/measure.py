@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.reporting import REPORT, report
+
 if TYPE_CHECKING:
     import resource
     from collections.abc import Mapping, Sequence
 
-    from airflow_pachy.pfs.objects import CountingStore
+
+__all__ = ["ROOT", "Measurement", "OperationFailed", "report", "run_command", "run_module", "use_bytecode"]
 
 ROOT = Path(__file__).parents[1]
-_REPORT = "BENCHMARK-REPORT "
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ def run_command(
         if code != 0:
             raise OperationFailed(f"{system} {operation}: `{' '.join(command)}` ended with {code}:\n{output[-2000:]}")
         for line in output.splitlines():
-            if line.startswith(_REPORT):
-                report = json.loads(line[len(_REPORT) :])
+            if line.startswith(REPORT):
+                report = json.loads(line[len(REPORT) :])
     measured = {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_memory_bytes": peak_bytes, **report}
     return Measurement(system, operation, **measured)
 
@@ -82,19 +84,6 @@ def run_module(system: str, operation: str, module: str, arguments: Mapping[str,
     """Run `python -m module operation`, with its arguments as JSON on the command line."""
     command = [sys.executable, "-m", module, operation, json.dumps(arguments)]
     return run_command(system, operation, [command], cwd=ROOT)
-
-
-def report(inside_seconds: float, store: CountingStore | None = None, **notes: Any) -> None:
-    """Called in the measured process: hand the inner measurements to the parent."""
-    document: dict[str, Any] = {"inside_seconds": inside_seconds, "notes": notes}
-    if store is not None:
-        counts = store.counts
-        document |= {
-            "requests": counts.total,
-            "sent_bytes": counts.bytes["put"],
-            "received_bytes": counts.bytes["get"],
-        }
-    print("\n" + _REPORT + json.dumps(document), flush=True)
 
 
 def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[str, int, resource.struct_rusage]:

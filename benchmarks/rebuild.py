@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Measurement, report, run_module
+from benchmarks.ours import PROCESS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ def measure_rebuild(target: Target, folder: Path, commits: int) -> list[Measurem
         **({"PACHY_S3_ENDPOINT": target.endpoint} if target.endpoint else {}),
     }
     command = {"environment": environment, "command": ["fsck", "--rebuild"]}
-    measured = run_module("ours", "rebuild", "benchmarks.ours", command)
+    measured = run_module("ours", "rebuild", PROCESS, command)
     run_module("ours", "check", "benchmarks.rebuild", {**arguments, "rebuilt": new})
     return [replace(measured, operation=f"rebuild {commits + commits // EVERY:,} commits")]
 
