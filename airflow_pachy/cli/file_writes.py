@@ -137,7 +137,7 @@ def put(
     if not is_much:
         session.begin()  # first: what opens the store takes longer to import than all else
     with read_ahead(sources, how) as how:
-        put_sources(session.pfs if is_much else session.pfs_for(WRITING), commit, sources, how)
+        put_sources(session.pfs if is_much else session.pfs_for(WRITING, commit), commit, sources, how)
 
 
 def _split(delimiter: str | None, *, overwrite: bool, recursive: bool, append: bool, **numbers: int) -> Split | None:

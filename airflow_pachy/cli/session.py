@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_pachy.hooks.settings import PachySettings
     from airflow_pachy.pfs import Pfs
-    from airflow_pachy.pfs.objects.store import ObjectStore
+    from airflow_pachy.pfs.objects.beside import StoreBeside
 
 # numpy would start threads for matrices: no command multiplies any, and all would wait. Arrow's own allocator takes
 # huge pages for each thread, and filling them with zeros takes as long as decoding what a command reads.
@@ -65,18 +65,22 @@ class Session:
     principal: str | None = None
     airflow_conn: str | None = None
     _modules: list[str] = field(default_factory=list, init=False)
-    _beside: list[ObjectStore] = field(default_factory=list, init=False)
+    _reading: list[str] = field(default_factory=list, init=False)
+    _beside: list[StoreBeside] = field(default_factory=list, init=False)
 
     @cached_property
     def pfs(self) -> Pfs:
         """The client; closed when the command ends."""
         # numpy and Arrow are imported at the first look at a file, which many commands never take.
         click.get_current_context().find_root().with_resource(_frugal())
+        from airflow_pachy.cli.first_node import first_node
         from airflow_pachy.pfs import Pfs
 
         places, store = self.places, None
         if self._beside:
             store = self._beside[0]
+            if self._reading and (key := first_node(places.metadata.value, self._reading[0])) is not None:
+                store.expect(key)
             for module in self._modules:
                 import_module(module)
         client = Pfs.open(
@@ -89,13 +93,15 @@ class Session:
         click.get_current_context().find_root().call_on_close(client.close)
         return client
 
-    def pfs_for(self, modules: Sequence[str]) -> Pfs:
+    def pfs_for(self, modules: Sequence[str], commit: str | None = None) -> Pfs:
         """`pfs`, for a command that will need these modules: another process opens the store while they are imported.
 
-        To be called before anything else, for a fork is safe only in a small process.
+        It also gets what a command needs first that works on the files of `commit`. To be called before anything else,
+        for a fork is safe only in a small process.
         """
         self.begin()
         self._modules.extend(modules)
+        self._reading.extend([commit] if commit else [])
         return self.pfs
 
     def begin(self) -> None:
@@ -104,7 +110,7 @@ class Session:
             click.get_current_context().find_root().call_on_close(store.close)
             self._beside.append(store)
 
-    def store_beside(self, places: Places) -> ObjectStore | None:
+    def store_beside(self, places: Places) -> StoreBeside | None:
         """The store, from a process beside ours that imports what talks to it while we import all else."""
         from airflow_pachy.pfs.format import KEY
         from airflow_pachy.pfs.objects.beside import open_beside

@@ -44,7 +44,8 @@ class BatchRows:
     def __init__(self, putting: Putting, tree: Tree, batch: FileBatch) -> None:
         self._putting = putting
         self._batch = batch
-        self._paths = [join_path(putting.target, path) for path in batch.paths]
+        target = putting.target
+        self._paths = [join_path(target, path) for path in batch.paths] if target else batch.paths
         self._mtimes_us: Any = np.frombuffer(batch.mtimes_ns, np.int64) // 1000
         self._executable: Any = np.frombuffer(batch.executable, np.bool_)
         self._lengths: Any = np.frombuffer(batch.lengths, np.int64)

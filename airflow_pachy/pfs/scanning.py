@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import stat
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,13 +18,14 @@ from blake3 import blake3
 from airflow_pachy.pfs.local_files import WHOLE_BYTES, open_found, status_of, walk_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from airflow_pachy.pfs.local_files import Group
 
-    # Size, mtime_ns, ctime_ns, inode and hash of a file as they were.
-    Remembered = tuple[int, int, int, int, bytes]
+    # Size, mtime_ns, ctime_ns and inode of a file; these as they were, with the hash of its content.
+    Marks = tuple[int, int, int, int]
+    Remembered = tuple[Marks, bytes]
 
 ROOM_BYTES = 8 << 20
 """For the bytes of one batch."""
@@ -109,45 +111,56 @@ def scan(
 
 
 class _Scan:
+    """The batch that is being made, a list for what is known of each of its files."""
+
     def __init__(self, recall: Callable[[str], Remembered | None], rooms: Iterator[memoryview], after: str) -> None:
         self._recall = recall
         self._rooms = rooms
         self._after = after
-        self._begin()
-
-    def _begin(self) -> None:
         self._room: memoryview | None = None
-        self._paths: list[str] = []
-        self._rows: list[tuple[int, ...]] = []
-        self._hashes: list[bytes] = []
         self._used = 0
-        self._characters = 0
+        self._paths: list[str] = []
+        self._kinds = bytearray()
+        self._modes: list[int] = []
+        self._marks: list[Marks] = []
+        self._lengths: list[int] = []
+        self._hashes: list[bytes] = []
 
     def run(self, groups: Iterator[Group]) -> Iterator[FileBatch]:
         """All batches."""
-        recall, after = self._recall, self._after
+        recall, after, paths = self._recall, self._after, self._paths
+        characters = 0
         for prefix, items in groups:
             for name, item in items:
                 path = prefix + name
                 if path <= after:
                     continue
-                if len(self._paths) == _MOST_FILES or self._characters > _MOST_CHARACTERS:
+                if len(paths) == _MOST_FILES or characters > _MOST_CHARACTERS:
                     yield self._batch()
+                    characters = 0
+                characters += len(path)
                 former = recall(path)
                 if former is not None:
                     status = status_of(item)
-                    now = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-                    if former[:4] == now:
-                        self._add(path, status, KNOWN, 0, former[4])
+                    marks = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+                    if marks == former[0]:
+                        # As `_add` does: of most files that are put again this is all.
+                        paths.append(path)
+                        self._kinds.append(KNOWN)
+                        self._modes.append(status.st_mode)
+                        self._marks.append(marks)
+                        self._lengths.append(0)
+                        self._hashes.append(former[1])
                         continue
                 handle, status = open_found(item)
                 try:
                     if self._is_full(status.st_size):
                         yield self._batch()
+                        characters = len(path)
                     self._read(path, handle, status)
                 finally:
                     os.close(handle)
-        if self._paths:
+        if paths:
             yield self._batch()
 
     def _is_full(self, size_bytes: int) -> bool:
@@ -176,35 +189,28 @@ class _Scan:
 
     def _add(self, path: str, status: os.stat_result, kind: int, length: int, digest: bytes) -> None:
         self._paths.append(path)
-        self._characters += len(path)
+        self._kinds.append(kind)
+        self._modes.append(status.st_mode)
+        self._marks.append((status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
+        self._lengths.append(length)
         self._hashes.append(digest)
-        self._rows.append(
-            (
-                kind,
-                (status.st_mode & 0o100) >> 6,
-                status.st_size,
-                status.st_mtime_ns,
-                status.st_ctime_ns,
-                status.st_ino,
-                length,
-            )
-        )
 
     def _batch(self) -> FileBatch:
-        columns: list[Sequence[int]] = list(zip(*self._rows, strict=True))
-        kinds, executable, sizes, mtimes, ctimes, inodes, lengths = columns
-        data = memoryview(b"") if self._room is None else self._room[: self._used]
+        """What was gathered; what comes next is another one."""
+        sizes, mtimes, ctimes, inodes = zip(*self._marks, strict=True)
         batch = FileBatch(
-            self._paths,
-            bytes(kinds),
-            bytes(executable),
+            self._paths.copy(),
+            bytes(self._kinds),
+            bytes([(mode & stat.S_IXUSR) >> 6 for mode in self._modes]),
             array("q", sizes),
             array("q", mtimes),
             array("q", ctimes),
             array("Q", inodes),
-            array("q", lengths),
+            array("q", self._lengths),
             bytearray(b"".join(self._hashes)),
-            data,
+            memoryview(b"") if self._room is None else self._room[: self._used],
         )
-        self._begin()
+        self._room, self._used = None, 0
+        for gathered in (self._paths, self._kinds, self._modes, self._marks, self._lengths, self._hashes):
+            gathered.clear()
         return batch

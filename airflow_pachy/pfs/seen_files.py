@@ -27,7 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from blake3 import blake3
 
@@ -121,18 +121,18 @@ class Notes:
         """Take down what files hold, all of whose hashes are known by now, but for those changed a moment ago."""
         if self._sink is None:
             return
-        recent = self._recent_ns
-        paths, hashes = batch.paths, bytes(batch.hashes)
-        columns = [batch.sizes, batch.mtimes_ns, batch.ctimes_ns, batch.inodes]
-        if max(batch.mtimes_ns) >= recent or max(batch.ctimes_ns) >= recent:
-            kept = [max(times) < recent for times in zip(batch.mtimes_ns, batch.ctimes_ns, strict=True)]
-            paths = list(compress(paths, kept))
-            if not paths:
-                return
-            columns = [array(code, compress(column, kept)) for code, column in zip(_CODES, columns, strict=True)]
-            hashes = b"".join(compress((batch.hash(place) for place in range(len(batch))), kept))
+        import numpy as np  # here, since what is remembered is read before anything is imported
+
+        columns: list[Any] = [
+            np.frombuffer(column, np.int64) for column in (batch.sizes, batch.mtimes_ns, batch.ctimes_ns, batch.inodes)
+        ]
+        hashes: Any = np.frombuffer(batch.hashes, f"V{_HASH_BYTES}")
+        kept: Any = np.maximum(columns[1], columns[2]) < self._recent_ns
+        paths = list(compress(batch.paths, kept.tolist()))
+        if not paths:
+            return
         text = "\0".join(paths).encode()
-        body = b"".join([text, *map(bytes, columns), hashes])
+        body = b"".join([text, *(column[kept].tobytes() for column in (*columns, hashes))])
         try:
             self._sink.write(_HEAD.pack(len(paths), len(text), zlib.crc32(body)))
             self._sink.write(body)
@@ -199,7 +199,8 @@ def _piece(source: BinaryIO) -> dict[str, Remembered] | None:
         columns.append(column.tolist())
         at += 8 * count
     hashes = [body[start : start + _HASH_BYTES] for start in range(at, size, _HASH_BYTES)]
-    return dict(zip(body[:text_bytes].decode().split("\0"), zip(*columns, hashes, strict=True), strict=True))
+    remembered = zip(zip(*columns, strict=True), hashes, strict=True)
+    return dict(zip(body[:text_bytes].decode().split("\0"), remembered, strict=True))
 
 
 def _forget_oldest(folder: Path) -> None:
