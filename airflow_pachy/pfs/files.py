@@ -144,7 +144,7 @@ class Files:
 
     def diff(self, path: str, older: Files) -> Iterator[Diff]:
         """Files at or below `path` that are not the same in `older`, in path order."""
-        for change in self.tree.diff(older.tree, path):
+        for change in self.tree.diff(older.tree, path, contents=False):
             if path and change.path != path and not change.path.startswith(f"{path}/"):
                 continue
             yield Diff(

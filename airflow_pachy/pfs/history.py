@@ -61,9 +61,9 @@ def _changed(newer: Tree, older: Tree, path: str) -> bool:
     if (newer.root.id if newer.root else None) == (older.root.id if older.root else None):
         return False
     if not path:
-        return next(newer.diff(older), None) is not None
+        return next(newer.diff(older, contents=False), None) is not None
     at = isinstance(newer.stat(path), File)
-    first = next(newer.diff(older, path if at else f"{path}/"), None)
+    first = next(newer.diff(older, path if at else f"{path}/", contents=False), None)
     return first is not None and (not at or first.path == path)
 
 

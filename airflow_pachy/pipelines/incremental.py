@@ -276,7 +276,7 @@ def _compare(both: _Versions, path: str) -> tuple[int, str]:
     if path and both.old.get(path) is not None:
         return 0, f"/{path} was a file"
     files = 0
-    for change in both.new.diff(both.old, below):
+    for change in both.new.diff(both.old, below, contents=False):
         if change.new is None:
             return 0, f"/{change.path} was removed"
         files += 1

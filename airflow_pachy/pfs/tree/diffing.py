@@ -13,7 +13,7 @@ import pyarrow as pa
 from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.rows import entries_of
 from airflow_pachy.pfs.tree.schema import LEAF, single
-from airflow_pachy.pfs.tree.sparse import IDENTITY, LeafRows
+from airflow_pachy.pfs.tree.sparse import IDENTITY, WITHOUT_CONTENTS, LeafRows, filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,27 +41,30 @@ class TreeDiff:
     old: Entry | None
 
 
-def diff_trees(nodes: NodeStore, new: NodeRef | None, old: NodeRef | None, start: str, end: str) -> Iterator[TreeDiff]:
-    """Differences of paths in `[start, end)`, in path order."""
-    for came, went in diff_tables(nodes, new, old, start, end):
-        fresh = {entry.path: entry for entry in entries_of(came)}
-        former = {entry.path: entry for entry in entries_of(went)}
+def diff_trees(
+    nodes: NodeStore, new: NodeRef | None, old: NodeRef | None, limits: tuple[str, str], *, contents: bool
+) -> Iterator[TreeDiff]:
+    """Differences of paths in `[start, end)`, in path order; with `contents`, entries say where these lie."""
+    schema = LEAF if contents else WITHOUT_CONTENTS
+    for came, went in diff_tables(nodes, new, old, limits, schema):
+        fresh = {entry.path: entry for entry in entries_of(filled(came))}
+        former = {entry.path: entry for entry in entries_of(filled(went))}
         for path in sorted(fresh.keys() | former.keys()):
             yield TreeDiff(path, fresh.get(path), former.get(path))
 
 
 def diff_tables(
-    nodes: NodeStore, new: NodeRef | None, old: NodeRef | None, start: str, end: str
+    nodes: NodeStore, new: NodeRef | None, old: NodeRef | None, limits: tuple[str, str], schema: pa.Schema = LEAF
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """The same as columns: rows that only `new` has, and rows that only `old` has, for one range of keys after another.
 
-    A file that was changed is in both tables of one pair.
+    A file that was changed is in both tables of one pair. They have the columns of `schema`: those of leaves, or some.
     """
     if (new.id if new else None) == (old.id if old else None):
         return
     nodes.load_all([root for root in (new, old) if root is not None])
     with _Fetching(nodes) as fetching:
-        fresh, former = _Side(fetching, new, start, end), _Side(fetching, old, start, end)
+        fresh, former = _Side(fetching, new, limits, schema), _Side(fetching, old, limits, schema)
         while True:
             _drop_equal(fresh, former)
             fetching.look_ahead(fresh, former)
@@ -69,7 +72,7 @@ def diff_tables(
             reach = min((key for key in ends if key is not None), default=None)
             if reach is None:
                 return
-            came, went = _compare(fresh.take(reach), former.take(reach))
+            came, went = _compare(fresh.take(reach), former.take(reach), schema)
             if came.num_rows or went.num_rows:
                 yield came, went
 
@@ -118,7 +121,7 @@ class _Fetching:
         self._expected = {ref.object for ref in leaves}
         for key in self._coming.keys() - self._expected:
             self._coming.pop(key).cancel()
-        missing = [ref for ref in leaves if ref.object not in self._coming and self.nodes.sparse_at_hand(ref) is None]
+        missing = [ref for ref in leaves if ref.object not in self._coming and not self.nodes.is_near(ref)]
         if len(missing) < 2 and not self._coming:
             return
         if self._threads is None:
@@ -128,11 +131,7 @@ class _Fetching:
     def open(self, ref: NodeRef, like: Node | None) -> Node:
         """A leaf with what identifies its files; `like` is the one it is compared with, if that is known."""
         self._expected.discard(ref.object)
-        coming = self._coming.pop(ref.object, None)
-        found = None if coming is not None else self.nodes.sparse_at_hand(ref)
-        if found is not None:
-            return found
-        return self.nodes.keep_sparse(ref, self.nodes.fetch(ref) if coming is None else coming.result(), like)
+        return self.nodes.open(ref, self._coming.pop(ref.object, None), like)
 
 
 class _Part(NamedTuple):
@@ -155,9 +154,10 @@ class _Part(NamedTuple):
 class _Side:
     """One tree: the nodes to come, as a stack, and what is left of the leaf that is open."""
 
-    def __init__(self, fetching: _Fetching, root: NodeRef | None, start: str, end: str) -> None:
+    def __init__(self, fetching: _Fetching, root: NodeRef | None, limits: tuple[str, str], schema: pa.Schema) -> None:
         self._fetching = fetching
-        self._start, self._end = start, end
+        self._start, self._end = limits
+        self._schema = schema
         self._stack: list[Child] = [] if root is None else [fetching.nodes.span(root)]
         self._part: _Part | None = None
         self._trim()
@@ -197,7 +197,7 @@ class _Side:
                 continue
             leaf = self._fetching.open(self._stack.pop().ref, other.leaf)
             low, high = leaf.bisect(self._start), leaf.bisect(self._end)
-            self._part = _Part(LeafRows(leaf), low, high) if low < high else None
+            self._part = _Part(LeafRows(leaf, self._schema), low, high) if low < high else None
             self._trim()
         return None if self._part is None else str(self._part.rows.leaf.keys[self._part.end - 1])
 
@@ -217,10 +217,10 @@ class _Side:
             self._stack.clear()
 
 
-def _compare(new: _Part | None, old: _Part | None) -> tuple[pa.Table, pa.Table]:
+def _compare(new: _Part | None, old: _Part | None, schema: pa.Schema) -> tuple[pa.Table, pa.Table]:
     """What two runs of rows have that the other has not, by identity."""
     if new is None or old is None:
-        nothing = LEAF.empty_table()
+        nothing = schema.empty_table()
         return (nothing if new is None else new.take()), (nothing if old is None else old.take())
     (paths, *mine), (their_paths, *theirs) = new.identity(), old.identity()
     if paths.equals(their_paths):  # files were changed, none came or went: the usual case by far

@@ -65,9 +65,9 @@ class NodeStore:
         return self.cache.get(self.store.url, ref.object)
 
     def fetch(self, ref: NodeRef) -> bytes:
-        """The node's object, from the store unless a part of it was decoded lately."""
-        sparse = self.cache.get(self.store.url, _sparse(ref))
-        return sparse.body if isinstance(sparse, SparseLeaf) else self.store.get(ref.object)
+        """The node's object, from the store unless a part of it was read lately."""
+        body = self.cache.body(self.store.url, ref.object)
+        return self.store.get(ref.object) if body is None else body
 
     def keep(self, ref: NodeRef, body: bytes) -> Node:
         """Decode a node and put it into the cache. Raises `Corrupt`."""
@@ -75,15 +75,20 @@ class NodeStore:
         self.cache.put(self.store.url, ref.object, node)
         return node
 
-    def sparse_at_hand(self, ref: NodeRef) -> Node | None:
-        """A leaf of which at least what identifies its files is decoded, if it is in the cache."""
-        node = self.at_hand(ref)
-        return self.cache.get(self.store.url, _sparse(ref)) if node is None else node
+    def is_near(self, ref: NodeRef) -> bool:
+        """Whether the node can be had without a request."""
+        return self.at_hand(ref) is not None or self.cache.body(self.store.url, ref.object) is not None
 
-    def keep_sparse(self, ref: NodeRef, body: bytes, like: Node | None) -> Node:
-        """Decode what identifies the files of a leaf, see `SparseLeaf`, and put it into the cache. Raises `Corrupt`."""
+    def open(self, ref: NodeRef, coming: Future[bytes] | None, like: Node | None) -> Node:
+        """A leaf of which what identifies its files is decoded, and no more if it is read for the first time.
+
+        Its object is `coming`, or fetched now; for `like` see `SparseLeaf`. Raises `Corrupt`.
+        """
+        if coming is None and self.is_near(ref):
+            return self.load(ref)  # whoever comes again comes often: planning does, with one directory after another
+        body = self.fetch(ref) if coming is None else coming.result()
         leaf = SparseLeaf(ref, body, like)
-        self.cache.put(self.store.url, _sparse(ref), leaf)
+        self.cache.put(self.store.url, ref.object, body)
         return leaf
 
     def ahead(self, children: Iterable[Child]) -> Iterator[Node]:
@@ -155,10 +160,6 @@ class NodeStore:
 
     def _write(self, ref: NodeRef, table: pa.Table) -> None:
         self.store.put(ref.object, encode(table, ref.level))
-
-
-def _sparse(ref: NodeRef) -> str:
-    return f"{ref.object}#sparse"
 
 
 class _WritingNodes(NodeStore):

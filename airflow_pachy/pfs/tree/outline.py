@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from airflow_pachy.pfs.tree.bulk import NO_KEYS, by_leaf
-from airflow_pachy.pfs.tree.functions import as_array, call, is_in
+from airflow_pachy.pfs.tree.functions import call, is_in
 from airflow_pachy.pfs.tree.node import Node
 from airflow_pachy.pfs.tree.nodes import NodeStore
-from airflow_pachy.pfs.tree.schema import LEAF, SEGMENT
-from airflow_pachy.pfs.tree.sparse import IDENTITY, SparseLeaf
+from airflow_pachy.pfs.tree.sparse import SparseLeaf, filled
 from airflow_pachy.pfs.tree.view import Tree
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from airflow_pachy.pfs.tree.refs import NodeRef
 
 
@@ -45,15 +45,12 @@ class _OutlineNodes(NodeStore):
     def keep(self, ref: NodeRef, body: bytes) -> Node:
         if ref.level:
             return super().keep(ref, body)
-        node = Node(_leaf(SparseLeaf(ref, body).table), 0)
+        node = Node(filled(SparseLeaf(ref, body).table), 0)
         self.cache.put(self.store.url, _key(ref), node)
         return node
 
-    def sparse_at_hand(self, ref: NodeRef) -> Node | None:
-        return self.at_hand(ref)
-
-    def keep_sparse(self, ref: NodeRef, body: bytes, like: Node | None) -> Node:  # noqa: ARG002 - see the base class
-        return self.keep(ref, body)
+    def open(self, ref: NodeRef, coming: Future[bytes] | None, like: Node | None) -> Node:  # noqa: ARG002 - as there
+        return self.load(ref) if coming is None else self.keep(ref, coming.result())
 
 
 def _key(ref: NodeRef) -> str:
@@ -72,13 +69,3 @@ def keys_in(tree: Tree, keys: Any) -> Any:
         present = is_in(part, value_set=SparseLeaf(ref, body).keys)
         found.append(call("filter", part, present))
     return pa.concat_arrays(found)
-
-
-def _leaf(table: pa.Table) -> pa.Table:
-    """A leaf with nothing in the other columns."""
-    count = table.num_rows
-    no_segments = pa.ListArray.from_arrays(as_array(np.zeros(count + 1, np.int32)), pa.array([], SEGMENT))
-    columns: dict[str, Any] = dict(zip(IDENTITY.names, table.columns, strict=True))
-    columns |= {"segments": no_segments, "inline": pa.nulls(count, pa.binary())}
-    columns |= {"datum": pa.nulls(count, pa.string()), "mtime_us": as_array(np.zeros(count, np.int64))}
-    return pa.table([columns[name] for name in LEAF.names], schema=LEAF)

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.codec import open_parquet, reading
 from airflow_pachy.pfs.tree.node import Node, verified
-from airflow_pachy.pfs.tree.schema import LEAF
+from airflow_pachy.pfs.tree.schema import LEAF, SEGMENT
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from airflow_pachy.pfs.tree.refs import NodeRef
 
 # What a leaf's id is made of, so that a part of a leaf is verified as all of it is.
 IDENTITY = pa.schema([LEAF.field(name) for name in ("path", "hash", "size", "executable")])
-_REST = pa.schema([field for field in LEAF if field.name not in IDENTITY.names])
+WITHOUT_CONTENTS = pa.schema([field for field in LEAF if field.name not in {"segments", "inline"}])
 
 
 class SparseLeaf(Node):
@@ -34,7 +34,7 @@ class SparseLeaf(Node):
 
         Raises `Corrupt`.
         """
-        self.body = body
+        self._body = body
         self._key = ref.object
         with reading(ref.object, 0):
             reader = open_parquet(body)
@@ -46,15 +46,10 @@ class SparseLeaf(Node):
                 table = _read(reader, IDENTITY)
             super().__init__(verified(table, ref), 0)
 
-    @property
-    def size_bytes(self) -> int:
-        """Memory taken, roughly."""
-        return super().size_bytes + len(self.body)
-
-    def rest(self, rows: int) -> pa.Table:
-        """The other columns of the first `rows` rows, or of some more. Raises `Corrupt`."""
+    def rest(self, schema: pa.Schema, rows: int) -> pa.Table:
+        """Other columns of the first `rows` rows, or of some more. Raises `Corrupt`."""
         with reading(self._key, 0):
-            found = _read(open_parquet(self.body, self._metadata), _REST, rows)
+            found = _read(open_parquet(self._body, self._metadata), schema, rows)
             if found.num_rows < rows:
                 raise ValueError(f"{found.num_rows} rows where {rows} should be")
         return found
@@ -67,7 +62,7 @@ class SparseLeaf(Node):
         if column.path_in_schema != "path":
             return None
         start = column.dictionary_page_offset or column.data_page_offset
-        return self.body[start : start + column.total_compressed_size]
+        return self._body[start : start + column.total_compressed_size]
 
     def _has_paths_of(self, like: SparseLeaf) -> bool:
         paths = self.encoded_paths()
@@ -77,25 +72,42 @@ class SparseLeaf(Node):
 class LeafRows:
     """Takes rows out of a leaf, several times: first it decodes as far as it must, the second time all of it."""
 
-    def __init__(self, leaf: Node) -> None:
+    def __init__(self, leaf: Node, schema: pa.Schema) -> None:
         self.leaf = leaf
+        self._schema = schema
         self._rest: pa.Table | None = None
 
     def take(self, places: npt.NDArray[np.int64]) -> pa.Table:
-        """Whole rows at ascending places. Raises `Corrupt`."""
+        """The columns of the schema of the rows at ascending places. Raises `Corrupt`."""
         if not len(places):
-            return LEAF.empty_table()
-        if not isinstance(self.leaf, SparseLeaf):
-            return _take(self.leaf.table, places)
-        count = int(places[-1]) + 1
-        if self._rest is None or self._rest.num_rows < count:
-            self._rest = self.leaf.rest(count if self._rest is None else len(self.leaf))
-        columns = {
-            name: column
-            for part in (self.leaf.table, self._rest)
-            for name, column in zip(part.column_names, _take(part, places).columns, strict=True)
-        }
-        return pa.table([columns[name] for name in LEAF.names], schema=LEAF)
+            return self._schema.empty_table()
+        parts = [self.leaf.table]
+        if isinstance(self.leaf, SparseLeaf):
+            parts.append(self._read_rest(self.leaf, int(places[-1]) + 1))
+        columns: dict[str, Any] = {}
+        for part in parts:
+            wanted = part.select([name for name in part.column_names if name in self._schema.names])
+            columns |= zip(wanted.column_names, _take(wanted, places).columns, strict=True)
+        return pa.table([columns[name] for name in self._schema.names], schema=self._schema)
+
+    def _read_rest(self, leaf: SparseLeaf, rows: int) -> pa.Table:
+        if self._rest is None or self._rest.num_rows < rows:
+            others = pa.schema([field for field in self._schema if field.name not in IDENTITY.names])
+            self._rest = leaf.rest(others, rows if self._rest is None else len(leaf))
+        return self._rest
+
+
+def filled(table: pa.Table) -> pa.Table:
+    """Rows of a leaf of which some columns are left out, with nothing in these."""
+    count = table.num_rows
+    zeros: Any = functions.as_array(np.zeros(count + 1, np.int64))
+    nothing: dict[str, Any] = {
+        "segments": pa.ListArray.from_arrays(functions.cast(zeros, pa.int32()), pa.array([], SEGMENT)),
+        "inline": pa.nulls(count, pa.binary()),
+        "datum": pa.nulls(count, pa.string()),
+        "mtime_us": zeros[:count],
+    }
+    return pa.table([table[name] if name in table.column_names else nothing[name] for name in LEAF.names], schema=LEAF)
 
 
 def _take(table: pa.Table, places: npt.NDArray[np.int64]) -> pa.Table:

@@ -184,9 +184,13 @@ class Tree:
             raise PathNotFound(f"there is no file or directory /{path}; list its parent directory to see what there is")
         return hasher.digest()
 
-    def diff(self, older: Tree, prefix: str = "") -> Iterator[TreeDiff]:
-        """Files that differ from `older` in content or exec bit, in path order, of paths that start with `prefix`."""
-        return diffing.diff_trees(self._nodes, self.root, older.root, prefix or FIRST_PATH, prefix_end(prefix))
+    def diff(self, older: Tree, prefix: str = "", *, contents: bool = True) -> Iterator[TreeDiff]:
+        """Files that differ from `older` in content or exec bit, in path order, of paths that start with `prefix`.
+
+        Without `contents`, entries do not say where these lie, as those of an `Outline`: that is half of the work.
+        """
+        limits = prefix or FIRST_PATH, prefix_end(prefix)
+        return diffing.diff_trees(self._nodes, self.root, older.root, limits, contents=contents)
 
     def apply(self, changes: Iterable[Change]) -> Tree:
         """A tree with the changes made, which must come in path order (`sorted_changes`); this one stays as it is.
@@ -213,7 +217,7 @@ class Tree:
 
     def diff_tables(self, older: Tree) -> Iterator[tuple[pa.Table, pa.Table]]:
         """`diff` as columns: rows that are not in `older`, and rows of `older` that are not here, range by range."""
-        return diffing.diff_tables(self._nodes, self.root, older.root, FIRST_PATH, PAST_EVERY_KEY)
+        return diffing.diff_tables(self._nodes, self.root, older.root, (FIRST_PATH, PAST_EVERY_KEY))
 
     def merge(self, removed: Any, added: pa.Table, *, keys_are_paths: bool = True) -> Tree:
         """`apply` for columns: without the rows of `removed` (a string column, ascending), with those of `added`.

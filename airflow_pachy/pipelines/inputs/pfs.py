@@ -185,7 +185,7 @@ class PfsInput(Input):
             return {glob.literal_prefix}
         seen: set[str] = set()
         matching: set[str] = set()
-        for count, change in enumerate(after.tree.diff(before.tree, glob.literal_prefix)):
+        for count, change in enumerate(after.tree.diff(before.tree, glob.literal_prefix, contents=False)):
             if count >= limit:
                 return None
             path = change.path

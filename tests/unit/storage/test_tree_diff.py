@@ -3,6 +3,7 @@
 import io
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -219,17 +220,39 @@ def test_who_wants_one_difference_waits_for_few_leaves_and_leaves_no_thread(tree
     assert not [one.name for one in threading.enumerate() if one.name.startswith("tree-")]
 
 
-def test_what_was_compared_is_not_fetched_again(tree, store):
+def test_what_was_compared_is_not_fetched_again_and_decoded_once_more(tree, store, decoded):
     newer, files = scattered(tree)
     cache = NodeCache()
     new, old = fresh(newer, cache), fresh(tree, cache)
     first = list(new.diff(old))
     store.counts.requests.clear()
+    decoded.clear()
     assert list(new.diff(old)) == first
+    assert decoded == {"whole leaves": 2 * CHANGED}
     for number in range(0, FILES, FILES // CHANGED):
         assert new.get(path_of(number + 1)) == files[path_of(number + 1)]
         assert old.get(path_of(number)) == FIRST[path_of(number)]
+        assert [one.path for one in new.diff(old, path_of(number))] == [path_of(number)]
+    assert decoded == {"whole leaves": 2 * CHANGED}
     assert not store.counts.requests
+
+
+def test_without_contents_nothing_is_decoded_of_where_they_lie(tree, store, decoded):
+    newer, files = scattered(tree)
+    told = [(path, without(new), without(old)) for path, new, old in expected(files, FIRST)]
+    decoded.clear()
+    cache = NodeCache()
+    new, old = fresh(newer, cache), fresh(tree, cache)
+    assert [(one.path, one.new, one.old) for one in new.diff(old, contents=False)] == told
+    assert decoded["datum"]
+    assert not (+decoded).keys() & {"segments", "inline", "whole leaves"}
+    assert [(one.path, one.new, one.old) for one in new.diff(old, contents=False)] == told
+    nothing = Tree(store, None, NodeCache(), layout=LAYOUT)
+    assert [one.new for one in fresh(tree).diff(nothing, contents=False)] == [without(one) for one in FIRST.values()]
+
+
+def without(one):
+    return replace(one, content=Content(one.content.hash, one.content.size_bytes))
 
 
 def test_leaves_that_others_wrote_differently_are_compared_too(tree, store, decoded):
