@@ -282,8 +282,11 @@ def test_a_pod_that_fills_its_disk_is_evicted_and_says_which_knob(scenarios):
     assert story.ended.final, story.ended.text
     assert "Evicted" in story.ended.text
     assert "Raise ephemeral-storage in container_resources" in story.ended.text
-    done = [result.state for result in story.job.results()]
-    assert done in ([], ["success"]), "of what was not done nothing is said"
+    results = story.job.results()
+    done = sorted(output.path for result in results for output in result.outputs)
+    assert {result.state for result in results} <= {"success"}, [story.ended.text, *results]
+    assert len(set(done)) == len(done) == len(results), [story.ended.text, *results]
+    assert not {"b", "big"} & set(done), "of what was not done nothing is said"
     published_nothing(story, f"{4 - len(done)} left no result")
 
 
