@@ -16,7 +16,7 @@ from airflow_pachy.pfs.tree.schema import LEAF, single
 from airflow_pachy.pfs.tree.sparse import IDENTITY, WITHOUT_CONTENTS, LeafRows, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     import numpy.typing as npt
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # How many leaves of each side are on their way at a time: at first few, for who wants only one difference.
 _AHEAD, _MOST_AHEAD = 4, 8
 _THREADS = 4
+_MANY = 4  # of so many rows one that differs
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def diff_tables(
     if (new.id if new else None) == (old.id if old else None):
         return
     nodes.load_all([root for root in (new, old) if root is not None])
-    with _Fetching(nodes) as fetching:
+    with _Fetching(nodes, whole=schema is LEAF and (new is None or old is None)) as fetching:
         fresh, former = _Side(fetching, new, limits, schema), _Side(fetching, old, limits, schema)
         while True:
             _drop_equal(fresh, former)
@@ -72,7 +73,11 @@ def diff_tables(
             reach = min((key for key in ends if key is not None), default=None)
             if reach is None:
                 return
-            came, went = _compare(fresh.take(reach), former.take(reach), schema)
+            parts = fresh.take(reach), former.take(reach)
+            came, went = _compare(*parts, schema)
+            if schema is LEAF:
+                rows = sum(part.end - part.start for part in parts if part is not None)
+                fetching.whole = _MANY * (came.num_rows + went.num_rows) > rows
             if came.num_rows or went.num_rows:
                 yield came, went
 
@@ -94,12 +99,16 @@ def _drop_equal(one: _Side, other: _Side) -> None:
 
 
 class _Fetching:
-    """Leaves on their way: threads fetch them, while the caller's decodes and compares those that are here."""
+    """Leaves on their way: threads fetch them, while the caller's decodes and compares those that are here.
 
-    def __init__(self, nodes: NodeStore) -> None:
+    With `whole`, threads decode them as well, in memory of their own: that is for who wants most of the rows.
+    """
+
+    def __init__(self, nodes: NodeStore, *, whole: bool) -> None:
         self.nodes = nodes
+        self.whole = whole
         self._threads: ThreadPoolExecutor | None = None
-        self._coming: dict[str, Future[bytes]] = {}
+        self._coming: dict[str, Future[bytes | Node]] = {}
         self._expected: set[str] = set()
         self._window = _AHEAD
 
@@ -126,12 +135,17 @@ class _Fetching:
             return
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tree-fetch")
-        self._coming |= {ref.object: self._threads.submit(self.nodes.fetch, ref) for ref in missing}
+        read: Callable[[NodeRef], bytes | Node] = self.nodes.load if self.whole else self.nodes.fetch
+        self._coming |= {ref.object: self._threads.submit(read, ref) for ref in missing}
 
     def open(self, ref: NodeRef, like: Node | None) -> Node:
         """A leaf with what identifies its files; `like` is the one it is compared with, if that is known."""
         self._expected.discard(ref.object)
-        return self.nodes.open(ref, self._coming.pop(ref.object, None), like)
+        coming = self._coming.pop(ref.object, None)
+        if coming is None and (self.whole or self.nodes.is_near(ref)):
+            return self.nodes.load(ref)  # what is near was compared before, as planning does with many directories
+        found = self.nodes.fetch(ref) if coming is None else coming.result()
+        return self.nodes.keep_sparse(ref, found, like) if isinstance(found, bytes) else found
 
 
 class _Part(NamedTuple):

@@ -79,14 +79,11 @@ class NodeStore:
         """Whether the node can be had without a request."""
         return self.at_hand(ref) is not None or self.cache.body(self.store.url, ref.object) is not None
 
-    def open(self, ref: NodeRef, coming: Future[bytes] | None, like: Node | None) -> Node:
-        """A leaf of which what identifies its files is decoded, and no more if it is read for the first time.
+    def keep_sparse(self, ref: NodeRef, body: bytes, like: Node | None) -> Node:
+        """A leaf of which what identifies its files is decoded, see `SparseLeaf`; of it the object is kept.
 
-        Its object is `coming`, or fetched now; for `like` see `SparseLeaf`. Raises `Corrupt`.
+        Raises `Corrupt`.
         """
-        if coming is None and self.is_near(ref):
-            return self.load(ref)  # whoever comes again comes often: planning does, with one directory after another
-        body = self.fetch(ref) if coming is None else coming.result()
         leaf = SparseLeaf(ref, body, like)
         self.cache.put(self.store.url, ref.object, body)
         return leaf

@@ -18,8 +18,6 @@ from airflow_pachy.pfs.tree.sparse import SparseLeaf, filled
 from airflow_pachy.pfs.tree.view import Tree
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from airflow_pachy.pfs.tree.refs import NodeRef
 
 
@@ -49,8 +47,8 @@ class _OutlineNodes(NodeStore):
         self.cache.put(self.store.url, _key(ref), node)
         return node
 
-    def open(self, ref: NodeRef, coming: Future[bytes] | None, like: Node | None) -> Node:  # noqa: ARG002 - as there
-        return self.load(ref) if coming is None else self.keep(ref, coming.result())
+    def keep_sparse(self, ref: NodeRef, body: bytes, like: Node | None) -> Node:  # noqa: ARG002 - as there
+        return self.keep(ref, body)
 
 
 def _key(ref: NodeRef) -> str:

@@ -99,6 +99,8 @@ class LeafRows:
 
 def filled(table: pa.Table) -> pa.Table:
     """Rows of a leaf of which some columns are left out, with nothing in these."""
+    if table.column_names == LEAF.names:
+        return table
     count = table.num_rows
     zeros: Any = functions.as_array(np.zeros(count + 1, np.int64))
     nothing: dict[str, Any] = {
