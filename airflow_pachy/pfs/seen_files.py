@@ -26,17 +26,18 @@ from array import array
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import compress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from blake3 import blake3
 
+from airflow_pachy.user_cache import cache_directory
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from airflow_pachy.pfs.scanning import FileBatch, Remembered
 
-VARIABLE = "PACHY_CACHE"
 # The coarsest clocks that file systems stamp files with tick every two seconds.
 RECENT_NS = 2_000_000_000
 _MOST_DIRECTORIES = 64
@@ -49,19 +50,6 @@ _HASH_BYTES = 32
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _LARGEST = 1 << 26
 _log = logging.getLogger(__name__)
-
-
-def cache_directory(environment: Mapping[str, str]) -> Path | None:
-    """`$PACHY_CACHE`, else the place that the user's system has for such things; None if there is none."""
-    if given := environment.get(VARIABLE):
-        return Path(given).absolute()
-    base = environment.get("XDG_CACHE_HOME")
-    if base and Path(base).is_absolute():
-        return Path(base) / "airflow-pachy"
-    try:
-        return Path("~/.cache/airflow-pachy").expanduser()
-    except RuntimeError:  # a user without a home
-        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ _SILENCE = (NotConnectedError, HTTPClientError)
 
 def make_client(settings: S3Settings) -> S3Client:
     """A client that requests nothing yet. Raises `InvalidArgument` for an endpoint or profile that cannot be."""
-    session = lean_session(endpoint_is_given=settings.endpoint_url is not None)
+    session = lean_session(endpoint_is_given=settings.endpoint_url is not None, tables=True)
     if settings.profile_name:
         session.set_config_variable("profile", settings.profile_name)
     if settings.role_arn:

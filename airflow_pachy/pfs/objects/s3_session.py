@@ -21,6 +21,8 @@ from botocore.loaders import Loader
 from botocore.session import Session
 from botocore.utils import parse_timestamp
 
+from airflow_pachy.pfs.objects.s3_tables import Tables
+
 # S3, and the services that credentials come from.
 _SERVICES = frozenset({"s3", "sts", "sso", "sso-oidc", "signin"})
 
@@ -53,16 +55,17 @@ _ANY_REGION: dict[str, Any] = {
 }
 
 
-def lean_session(*, endpoint_is_given: bool) -> Session:
+def lean_session(*, endpoint_is_given: bool, tables: bool = False) -> Session:
     """A session of its own, which several threads must not use at once (its clients they may).
 
-    `endpoint_is_given` promises that its clients get an `endpoint_url`.
+    `endpoint_is_given` promises that its clients get an `endpoint_url`; with `tables` they are of S3, and do no more
+    than what `Tables` keeps.
     """
     session = Session(include_builtin_handlers=False)
     _register_handlers(session)
     extra: str | None = session.get_config_variable("data_path")
     paths = [str(Path(path).expanduser()) for path in extra.split(":")] if extra else None
-    session.register_component("data_loader", _LeanLoader(paths, without_regions=endpoint_is_given))
+    session.register_component("data_loader", _LeanLoader(paths, without_regions=endpoint_is_given, tables=tables))
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
     return session
 
@@ -99,8 +102,13 @@ def _register_handlers(session: Session) -> None:
 class _LeanLoader(Loader):
     """Reads what an S3 client needs of botocore's data."""
 
-    def __init__(self, extra_search_paths: list[str] | None, *, without_regions: bool) -> None:
+    def __init__(self, extra_search_paths: list[str] | None, *, without_regions: bool, tables: bool) -> None:
         super().__init__(extra_search_paths=extra_search_paths)
+        # Unless the user has a description of S3 of his own.
+        elsewhere = [Path(path, "s3") for path in self.search_paths if path != self.BUILTIN_DATA_PATH]
+        self._tables = None
+        if tables and not any(path.exists() for path in elsewhere):
+            self._tables = Tables.of_user(self.BUILTIN_DATA_PATH)
         self._without_regions = without_regions
         self._services: list[str] | None = None
 
@@ -115,8 +123,12 @@ class _LeanLoader(Loader):
         return self._services
 
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
-        """As botocore does, but for the regions."""
+        """As botocore does, but for the regions, and for what is kept."""
         if name == "endpoints" and self._without_regions:
             return {"partitions": [_ANY_REGION], "version": 3}, str(Path(self.BUILTIN_DATA_PATH) / name)
+        if self._tables is not None and (kept := self._tables.get(name)) is not None:
+            return kept, str(Path(self.BUILTIN_DATA_PATH) / name)
         found: tuple[Any, str] = super().load_data_with_path(name)
+        if self._tables is not None:
+            self._tables.take(name, found[0])
         return found

@@ -11,7 +11,8 @@ import pytest
 from airflow_pachy.pfs.batch_rows import BatchRows
 from airflow_pachy.pfs.local_directories import LocalDirectory
 from airflow_pachy.pfs.scanning import KNOWN, LARGE, READ
-from airflow_pachy.pfs.seen_files import SeenFiles, cache_directory
+from airflow_pachy.pfs.seen_files import SeenFiles
+from airflow_pachy.user_cache import cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
