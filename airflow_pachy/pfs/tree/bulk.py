@@ -115,7 +115,14 @@ class _LeafMerge(LevelEdit):
             self._replaced[child.last] = (child, node.table)
             next_gone = bisect(removed, child.last + "\0", gone)
             next_come = bisect(keys, child.last + "\0", come)
-            self._take(*merge_rows(node, removed[gone:next_gone], added[come:next_come]))
+            part, places = added[come:next_come], None
+            is_whole = self._run.is_empty and (next_come == added.num_rows or self._cursor.peek() is not None)
+            if is_whole and next_gone == gone and part.num_rows:
+                places = _places(node, _plain(part.column(0)))
+            if places is not None and len(places) == part.num_rows:
+                self._replace(child, replaced_rows(node, places, part))
+            else:
+                self._take(*merge_rows(node, removed[gone:next_gone], part, places))
             gone, come = next_gone, next_come
         for start in range(come, added.num_rows, _BATCH):
             part = added[start : start + _BATCH].combine_chunks()
@@ -131,19 +138,40 @@ class _LeafMerge(LevelEdit):
         following = [column[place].as_py() for column, place in ((removed, gone), (keys, come)) if place < len(column)]
         return self._cursor.seek(min(following)) if following else None
 
+    def _replace(self, child: Child, table: pa.Table) -> None:
+        """Save a leaf that has the keys it had: it ends where it ended, and no file of it is in a new place."""
+        if self._replaced[child.last][1].equals(table):
+            self._touched.pop(child.last)
+        else:
+            self._touched[child.last] = self._nodes.save(table, 0)
+
     def _take(self, table: pa.Table, flags: Any) -> None:
         self._run.add(table, flags)
         for piece in self._run.take_complete():
             self._save(piece)
 
 
-def merge_rows(old: Node, removed: Any, added: pa.Table) -> tuple[pa.Table, Any]:
-    """Rows of a leaf without the removed keys, with the added rows, in order; and which of them were added."""
+def replaced_rows(old: Node, places: Any, added: pa.Table) -> pa.Table:
+    """Rows of a leaf, of which those at these ascending places are replaced by the added ones."""
+    order = np.arange(len(old))
+    order[places] = len(old) + np.arange(added.num_rows)
+    joined = pa.concat_tables([old.table, functions.conformed(added, LEAF)]).combine_chunks()
+    replaced: pa.Table = functions.take(joined, order).combine_chunks()
+    return replaced
+
+
+def merge_rows(old: Node, removed: Any, added: pa.Table, places: Any = None) -> tuple[pa.Table, Any]:
+    """Rows of a leaf without the removed keys, with the added rows, in order; and which of them were added.
+
+    `places` are those of the keys in the leaf, if they are known.
+    """
     drop = pa.concat_arrays([_plain(removed), _plain(added.column(0))])
     kept = old.table
     if len(drop):
         keep = np.ones(len(old), np.bool_)
-        keep[_places(old, drop if len(drop) > _FEW else functions.take(drop, functions.sort_indices(drop)))] = False
+        if places is None:
+            places = _places(old, drop if len(drop) > _FEW else functions.take(drop, functions.sort_indices(drop)))
+        keep[places] = False
         if not keep.all():
             kept = functions.filtered(old.table, keep)
     flags = np.zeros(kept.num_rows + added.num_rows, np.bool_)

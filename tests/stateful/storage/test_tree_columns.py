@@ -67,6 +67,20 @@ def test_merging_many_rows_is_applying_them(files, added):
 
 
 @FEW
+@given(st.integers(1, 90), st.dictionaries(st.integers(0, 99), st.integers(0, 2), max_size=90), st.integers(0, 2))
+def test_replacing_rows_of_leaves_is_applying_them(count, edits, beyond):
+    files = {f"{number:03d}": 0 for number in range(count)}
+    added = {f"{number:03d}": version for number, version in edits.items() if number < count}
+    added |= {f"{count + number:03d}": 1 for number in range(beyond)}
+    tree = tree_of(files)
+    merged = unread(tree).merge(column([]), leaf_table(put(added)))
+    assert list(merged.entries()) == put(files | added)
+    assert merged.root.id == tree_of(files | added).root.id
+    if not any(added.values()) and not beyond:
+        assert merged.root == tree.root  # nothing was written
+
+
+@FEW
 @given(versions, st.sets(keys, max_size=60))
 def test_found_rows_are_those_that_are_there(files, wanted):
     found = tree_of(files).find(column(wanted))
