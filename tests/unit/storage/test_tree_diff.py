@@ -208,6 +208,18 @@ def test_no_more_leaves_than_a_few_are_ahead_of_who_goes_through_all(tree, store
     assert store.counts.requests["get"] == inner + 2 * count
 
 
+def test_where_most_rows_differ_leaves_are_decoded_once_and_whole(tree, decoded):
+    newer = tree.apply(Put(entry(path, 2)) for path in FIRST)
+    count = 2 * len(leaves(tree))
+    decoded.clear()
+    assert sum(came.num_rows for came, _ in fresh(newer).diff_tables(fresh(tree))) == FILES
+    assert decoded["whole leaves"] > count // 2
+    assert decoded["segments"] < FILES
+    decoded.clear()
+    assert sum(went.num_rows for _, went in fresh(Tree(tree.node_store.store, None)).diff_tables(fresh(tree))) == FILES
+    assert decoded == {"whole leaves": count // 2}
+
+
 def test_who_wants_one_difference_waits_for_few_leaves_and_leaves_no_thread(tree, store):
     newer = tree.apply(Put(entry(path, 2)) for path in FIRST)
     new, old = fresh(newer), fresh(tree)
