@@ -1,7 +1,8 @@
 """Many files through every system, round by round: in a round each has its turn at each operation.
 
 Ratios are taken within a round, so that they mean something even when the machine's speed drifts, and who is first in
-one is not in the next: a store that keeps objects in memory takes longer while it has to get it.
+one is not in the next. Where the files are many bytes, each takes its turn at all operations and its objects are then
+deleted: a store that keeps objects in memory takes longer while it has to get it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from benchmarks.target import Target
 
 System = Bare | Ours | Restic | Dvc
+MANY_BYTES = 512 << 20
 
 
 def measure_files(
@@ -34,9 +36,11 @@ def measure_files(
     """`runs` rounds; DVC, by far the slowest, takes part in the first one only."""
     data = folder / "data"
     workload.write(data)
+    many = workload.total_bytes >= MANY_BYTES
+    if many:
+        _fill_once(target, data)
     measured: list[Measurement] = []
     for run in range(runs):
-        workload.write_changes(1, data)
         work = folder / f"round-{run}"
         systems: list[System] = [Bare(target, f"bare-{run}"), Ours(target, f"ours-{run}", work / "ours")]
         if "restic" in peers:
@@ -44,14 +48,24 @@ def measure_files(
         if "dvc" in peers and run == 0:
             systems.append(Dvc(target, f"dvc-{run}", work / "dvc"))
         turn = run % len(systems)
-        for one in _round(systems[turn:] + systems[:turn], data, work, workload):
-            measured.append(replace(one, run=run))
-            if not quiet:
-                say(one)
-        targets.remove(target, [system.name for system in systems])
+        systems = systems[turn:] + systems[:turn]
+        for together in [[system] for system in systems] if many else [systems]:
+            workload.write_changes(1, data)
+            for one in _round(together, data, work, workload):
+                measured.append(replace(one, run=run))
+                if not quiet:
+                    say(one)
+            targets.remove(target, [system.name for system in together])
         shutil.rmtree(work)
     shutil.rmtree(data)
     return measured
+
+
+def _fill_once(target: Target, data: Path) -> None:
+    """Have the store hold what one system puts, before anybody is measured."""
+    first = Bare(target, "first")
+    first.ingest(data)
+    targets.remove(target, [first.name])
 
 
 def measure_large(
@@ -66,9 +80,7 @@ def measure_large(
     for run in range(runs):
         large.write(data)
         if not run:
-            first = Bare(target, "first")
-            first.ingest(data)
-            targets.remove(target, [first.name])
+            _fill_once(target, data)
         work = folder / f"round-{run}"
         both: list[Bare | Ours] = [Bare(target, f"bare-{run}"), Ours(target, f"ours-{run}", work / "ours")]
         for system in reversed(both) if run % 2 else both:
