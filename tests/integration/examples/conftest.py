@@ -70,7 +70,7 @@ class Follower:
     def put_into_dags_folder(self, file):
         folder = self.airflow.home / "dags"
         folder.mkdir(exist_ok=True)
-        for link in folder.iterdir():
+        for link in folder.glob("*.py"):  # there may be a __pycache__ beside
             link.unlink()
         (folder / file).symlink_to(ROOT / "dags_examples" / file)
 
