@@ -54,7 +54,7 @@ class S3Store:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         chosen = S3Settings.of(settings or {})
-        self._client = make_client(chosen)
+        self._client = make_client(chosen, tables=True)
         self._tries = min(BODY_TRIES, chosen.max_attempts)
         payer: dict[str, Any] = {"RequestPayer": "requester"} if chosen.requester_pays else {}
         self._bucket_options: dict[str, Any] = {"Bucket": bucket, **payer}

@@ -45,9 +45,12 @@ _NAME = f"airflow-pachy/{__version__} Botocore/{botocore.__version__} Python/{pl
 _SILENCE = (NotConnectedError, HTTPClientError)
 
 
-def make_client(settings: S3Settings) -> S3Client:
-    """A client that requests nothing yet. Raises `InvalidArgument` for an endpoint or profile that cannot be."""
-    session = lean_session(endpoint_is_given=settings.endpoint_url is not None, tables=True)
+def make_client(settings: S3Settings, *, tables: bool = False) -> S3Client:
+    """A client that requests nothing yet. Raises `InvalidArgument` for an endpoint or profile that cannot be.
+
+    With `tables` it is made sooner, and can do no more than what an object store needs: see `s3_tables.OPERATIONS`.
+    """
+    session = lean_session(endpoint_is_given=settings.endpoint_url is not None, tables=tables)
     if settings.profile_name:
         session.set_config_variable("profile", settings.profile_name)
     if settings.role_arn:

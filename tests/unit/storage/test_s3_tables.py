@@ -9,7 +9,9 @@ import pytest
 from botocore.loaders import Loader
 
 from airflow_pachy.pfs.objects import s3_tables
+from airflow_pachy.pfs.objects.s3_client import make_client
 from airflow_pachy.pfs.objects.s3_session import lean_session
+from airflow_pachy.pfs.objects.s3_settings import S3Settings
 
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "eu-central-1"}
 READ = {s3_tables.SERVICE, s3_tables.RULES}
@@ -150,3 +152,11 @@ def test_without_room_for_it_nothing_is_kept(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("PACHY_CACHE", str(tmp_path / "file" / "cache"))
     assert _client(tables=True).meta.service_model.service_name == "s3"
+
+
+def test_a_client_can_do_everything_unless_it_is_to_be_made_of_the_tables(cache):
+    settings = S3Settings(endpoint_url="http://127.0.0.1:9", **KEYS)
+    make_client(settings, tables=True)
+    assert cache.exists()
+    assert not hasattr(make_client(settings, tables=True), "create_multipart_upload")
+    assert make_client(settings).create_multipart_upload, "as egress needs it"
