@@ -78,7 +78,7 @@ class _Counter:
             return None if store is None else self.count(store)
 
         objects.open_store = open_counted
-        Session.store_beside = beside_counted  # type: ignore[assignment,method-assign]  # a counter around the real one
+        Session.store_beside = beside_counted  # type: ignore[assignment,method-assign]  # its own, counted
 
 
 def main(operation: str, arguments: Mapping[str, Any]) -> None:
@@ -96,7 +96,7 @@ def main(operation: str, arguments: Mapping[str, Any]) -> None:
         report(time.perf_counter() - counter.started, counter.store)
         return code
 
-    cli.main = measured  # type: ignore[assignment]  # between the two ends of the program
+    cli.main = measured  # type: ignore[assignment]  # `program` calls it, and then ends as it always does
     cli.program()
 
 

@@ -23,18 +23,21 @@ _INSERT = f"INSERT OR IGNORE INTO pachy_object ({', '.join(COLUMNS)}) VALUES (?,
 
 def knows_any(glance: Glance, hashes: Sequence[str]) -> bool | None:
     """Whether there are rows of some of the hashes."""
-    row = glance.ask(f"SELECT count(*) FROM pachy_object WHERE {_among(hashes)}", tuple(hashes))  # noqa: S608 - question marks
+    row = glance.ask(f"SELECT count(*) FROM pachy_object WHERE {_among(hashes)}", tuple(hashes))  # noqa: S608 - `_among` is question marks
     return None if row is None else bool(row[0])
 
 
 def take(glance: Glance, hashes: Sequence[str], now: datetime) -> list[tuple[str, str, int, int]] | None:
-    """Hash, object, position and size of those rows of the hashes that there are, which are now in use."""
+    """Hash, object, position and size of those rows of the hashes that there are, which are now in use.
+
+    None if SQLite cannot now: the caller asks through SQLAlchemy then, which waits, or says what is wrong.
+    """
     among = _among(hashes)
     try:
         with glance.writing() as connection:
-            used = f"UPDATE pachy_object SET used = ? WHERE {among}"  # noqa: S608 - the same
+            used = f"UPDATE pachy_object SET used = ? WHERE {among}"  # noqa: S608 - question marks
             connection.execute(used, (stored_time(now), *hashes))
-            columns = f"SELECT hash, object, position, size_bytes FROM pachy_object WHERE {among}"  # noqa: S608 - the same
+            columns = f"SELECT hash, object, position, size_bytes FROM pachy_object WHERE {among}"  # noqa: S608 - question marks
             return connection.execute(columns, tuple(hashes)).fetchall()
     except sqlite3.Error:
         return None

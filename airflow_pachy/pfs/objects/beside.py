@@ -174,7 +174,7 @@ class StoreBeside:
         outcome, value = answer
         if outcome == RAISED:
             raise pickle.loads(value)  # noqa: S301 - of our own process
-        return value if outcome == BYTES else pickle.loads(value)  # noqa: S301 - the same
+        return value if outcome == BYTES else pickle.loads(value)  # noqa: S301 - of our own process
 
     @contextmanager
     def _using(self, pair: Pair | None) -> Iterator[Pair]:

@@ -47,7 +47,7 @@ class _OutlineNodes(NodeStore):
         self.cache.put(self.store.url, _key(ref), node)
         return node
 
-    def keep_sparse(self, ref: NodeRef, body: bytes, like: Node | None) -> Node:  # noqa: ARG002 - as there
+    def keep_sparse(self, ref: NodeRef, body: bytes, like: Node | None) -> Node:  # noqa: ARG002 - what is kept here has no object to compare
         return self.keep(ref, body)
 
 
