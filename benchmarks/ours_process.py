@@ -17,7 +17,7 @@ from benchmarks.reporting import report
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_pachy.cli.session import Places, Session
+    from airflow_pachy.cli.session import Session
     from airflow_pachy.pfs.objects import CountingStore, ObjectStore
 
 # What a verb imports when it is under way, which "inside" leaves out.
@@ -51,6 +51,10 @@ class _Counter:
                     counter.started = time.perf_counter()
                 return super().get(key, offset=offset, length=length)
 
+            def fetch(self, key: str, offset: int, length: int) -> Any:
+                self._count("get", length)
+                return self.inner.fetch(key, offset, length)  # type: ignore[attr-defined]  # the store beside has it
+
             def __getattr__(self, name: str) -> Any:
                 return getattr(self.inner, name)
 
@@ -73,8 +77,8 @@ class _Counter:
             return self.count(open_store(*args, **kwargs))
 
         # On S3 the command has its store in a process beside it, and imports the same meanwhile.
-        def beside_counted(session: Session, places: Places) -> ObjectStore | None:
-            store = open_beside(session, places)
+        def beside_counted(session: Session, *args: Any) -> ObjectStore | None:
+            store = open_beside(session, *args)
             return None if store is None else self.count(store)
 
         objects.open_store = open_counted

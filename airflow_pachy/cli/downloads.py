@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,17 +32,15 @@ class Part:
         return self.offset > 0 or self.length is not None
 
 
-@contextmanager
-def writer_beside(session: Session) -> Iterator[None]:
-    """Have a process that writes files beside ours, where that is safe; it begins before the client is imported.
+def open_with_writer(session: Session, commit: str) -> None:
+    """Open the client, with the store in a process that writes files as well, where there can be one."""
+    from airflow_pachy.cli.session import READING
+    from airflow_pachy.pfs.content.second_writer import SecondWriter, shared_work
 
-    It is the only one: with the store in a third, two processors do more and are done no sooner.
-    """
-    from airflow_pachy.pfs.content.second_writer import second_writer
-
-    with second_writer() as second:
-        session.pfs.content_reader.second_writer = second
-        yield
+    shared = shared_work()
+    store = session.begin(shared)  # first: a fork is safe only in a small process
+    if store is not None:
+        session.pfs_for(READING, commit).content_reader.second_writer = SecondWriter(store, shared.rooms)
 
 
 def download_file(pfs: Pfs, address: str, info: FileInfo, output: str | None, part: Part) -> None:
@@ -131,6 +128,8 @@ def _target(output: str, path: str) -> Path:
 @contextmanager
 def _appearing(target: Path, *, executable: bool) -> Iterator[BinaryIO]:
     """A file beside `target` that takes its name when the block ends well, and vanishes when it does not."""
+    import tempfile  # before a fork it would be in the way
+
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
         partial = Path(file.name)
         try:

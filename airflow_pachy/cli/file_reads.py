@@ -14,7 +14,7 @@ from airflow_pachy.cli.downloads import (
     download_file,
     download_matches,
     is_pattern,
-    writer_beside,
+    open_with_writer,
 )
 from airflow_pachy.cli.output import print_fields, print_json, print_list
 from airflow_pachy.cli.session import READING
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_pachy.cli.session import Session
-    from airflow_pachy.pfs import Diff, DiffSummary, FileInfo
+    from airflow_pachy.pfs import Diff, DiffSummary, FileInfo, Pfs
 
 
 _reverse_option = click.option("--reverse", is_flag=True, help="From the end; --after then goes on before that path.")
@@ -60,12 +60,12 @@ def list_(
     if history:
         if after or recursive or reverse:
             raise click.UsageError("--history goes from the newest version on: it takes --limit only.")
-        print_list(session.pfs_for(READING).file_history(address, limit), _HISTORY_COLUMNS, as_json=as_json)
+        print_list(_pfs(session, address).file_history(address, limit), _HISTORY_COLUMNS, as_json=as_json)
         return
     if recursive:
-        found = session.pfs_for(READING).walk_file(address, after, reverse=reverse, directories=False)
+        found = _pfs(session, address).walk_file(address, after, reverse=reverse, directories=False)
     else:
-        found = session.pfs_for(READING).list_file(address, after, limit, reverse)
+        found = _pfs(session, address).list_file(address, after, limit, reverse)
     print_list(found, _COLUMNS, as_json=as_json, limit=limit)
 
 
@@ -88,7 +88,7 @@ def glob(session: Session, *, address: str, as_json: bool, limit: int | None, af
     commit, colon, pattern = address.partition(":")
     if not colon:
         raise click.UsageError(f"{address!r} has no pattern; write e.g. '{commit}:/*.png' (with quotes).")
-    found = session.pfs_for(READING).glob_file(commit, pattern, after, limit, reverse=reverse)
+    found = _pfs(session, address).glob_file(commit, pattern, after, limit, reverse=reverse)
     print_list(found, _COLUMNS, as_json=as_json, limit=limit)
 
 
@@ -97,7 +97,7 @@ def glob(session: Session, *, address: str, as_json: bool, limit: int | None, af
 @json_option
 def inspect(session: Session, *, address: str, as_json: bool) -> None:
     """Show one file or directory: its size and content hash, and the datum that made it."""
-    info = session.pfs_for(READING).inspect_file(address)
+    info = _pfs(session, address).inspect_file(address)
     header, footer = _frame_sizes(session, address) if info.is_dir and not as_json else ("", "")
     fields = [
         ("Path", info.path),
@@ -131,9 +131,9 @@ def diff(session: Session, *, new: str, old: str | None, as_json: bool, limit: i
     if stat:
         if limit is not None:
             raise click.UsageError("--stat counts all differences: it takes no --limit.")
-        _print_summary(session.pfs_for(READING).diff_summary(new, old), as_json=as_json)
+        _print_summary(_pfs(session, new).diff_summary(new, old), as_json=as_json)
         return
-    print_list(session.pfs_for(READING).diff_file(new, old), _DIFF_COLUMNS, as_json=as_json, limit=limit)
+    print_list(_pfs(session, new).diff_file(new, old), _DIFF_COLUMNS, as_json=as_json, limit=limit)
 
 
 @command(
@@ -159,24 +159,22 @@ def get(
     """
     part = Part(offset, length)
     if recursive and output not in {None, "-"} and not part:
-        with writer_beside(session):
-            _get(session, address, output, part, recursive=True)
-        return
+        open_with_writer(session, address.partition(":")[0])
     _get(session, address, output, part, recursive=recursive)
 
 
 def _get(session: Session, address: str, output: str | None, part: Part, *, recursive: bool) -> None:
     try:
-        info = session.pfs_for(READING).inspect_file(address)
+        info = _pfs(session, address).inspect_file(address)
     except PathNotFound:
         if not is_pattern(address):
             raise
         if part:
             raise click.UsageError("--offset and --length are for a single file.") from None
-        download_matches(session.pfs_for(READING), address, output, recursive=recursive)
+        download_matches(_pfs(session, address), address, output, recursive=recursive)
         return
     if not info.is_dir:
-        download_file(session.pfs_for(READING), address, info, output, part)
+        download_file(_pfs(session, address), address, info, output, part)
         return
     if part:
         raise InvalidArgument(f"{address} is a directory; --offset and --length are for a single file")
@@ -185,11 +183,15 @@ def _get(session: Session, address: str, output: str | None, part: Part, *, recu
             f"{address} is a directory; download it with -r and a directory to write to: "
             f"pachy get file {address} -r -o here/"
         )
-    download_directory(session.pfs_for(READING), address, info, output)
+    download_directory(_pfs(session, address), address, info, output)
+
+
+def _pfs(session: Session, address: str) -> Pfs:
+    return session.pfs_for(READING, address.partition(":")[0])
 
 
 def _frame_sizes(session: Session, address: str) -> tuple[str, str]:
-    sizes = [len(session.pfs_for(READING).get_header(address)), len(session.pfs_for(READING).get_footer(address))]
+    sizes = [len(_pfs(session, address).get_header(address)), len(_pfs(session, address).get_footer(address))]
     return (human.size(sizes[0]) if sizes[0] else "", human.size(sizes[1]) if sizes[1] else "")
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_pachy.hooks.settings import PachySettings
     from airflow_pachy.pfs import Pfs
     from airflow_pachy.pfs.objects.beside import StoreBeside
+    from airflow_pachy.pfs.objects.beside_process import Shared
 
 # numpy would start threads for matrices: no command multiplies any, and all would wait. Arrow's own allocator takes
 # huge pages for each thread, and filling them with zeros takes as long as decoding what a command reads.
@@ -104,18 +105,22 @@ class Session:
         self._reading.extend([commit] if commit else [])
         return self.pfs
 
-    def begin(self) -> None:
-        """Have another process open the store already, for a command that has something to do before `pfs_for`."""
-        if "pfs" not in vars(self) and not self._beside and (store := self.store_beside(self.places)) is not None:
+    def begin(self, shared: Shared | None = None) -> StoreBeside | None:
+        """Have another process open the store already, for a command that has something to do before `pfs_for`.
+
+        `shared` is what that process does besides. None where there is no such process.
+        """
+        if "pfs" not in vars(self) and not self._beside and (store := self.store_beside(self.places, shared)):
             click.get_current_context().find_root().call_on_close(store.close)
             self._beside.append(store)
+        return self._beside[0] if self._beside else None
 
-    def store_beside(self, places: Places) -> StoreBeside | None:
+    def store_beside(self, places: Places, shared: Shared | None = None) -> StoreBeside | None:
         """The store, from a process beside ours that imports what talks to it while we import all else."""
         from airflow_pachy.pfs.format import KEY
         from airflow_pachy.pfs.objects.beside import open_beside
 
-        return open_beside(places.storage.value, s3=places.s3, first=KEY)
+        return open_beside(places.storage.value, s3=places.s3, first=KEY, shared=shared)
 
     @cached_property
     def places(self) -> Places:

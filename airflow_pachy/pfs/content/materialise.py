@@ -2,10 +2,10 @@
 
 Files are planned a batch at a time while the spans of those before are on their way, and no further ahead than
 `AHEAD` spans, so that memory stays bounded however many files there are: at most `THREADS` spans of about 8 MiB are
-held at once. Batches grow, so that the first bytes are asked for at once and neighbours in a pack still meet.
+held at once. The first batches and spans are small, so that the first files are there early.
 
-What is done for each file is four system calls and a hash, so what is around them counts: pieces are plain tuples, and
-a directory comes as columns of its tree.
+What is done for each file is four system calls and a hash, so what is around them counts: parts of files are plain
+tuples, made while their bytes are on their way, and a directory comes as columns of its tree.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import islice, repeat
+from functools import partial
+from itertools import chain, islice, repeat
 from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_pachy.pfs.content.spans import GAP_BYTES, SPAN_BYTES
+from airflow_pachy.pfs.content.spans import GAP_BYTES, SPAN_BYTES, require_complete
 from airflow_pachy.pfs.content.writing_files import WRITE_FLAGS, check, finish, prepare, write_all, write_whole
 
 if TYPE_CHECKING:
@@ -28,12 +29,17 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from airflow_pachy.pfs.content.row_spans import SingleRows
     from airflow_pachy.pfs.content.second_writer import SecondWriter
+    from airflow_pachy.pfs.objects.line import Fetched
     from airflow_pachy.pfs.tree.entries import Entry
 
 THREADS = 8
 AHEAD = 2 * THREADS
 _FIRST_BATCH, _LARGEST_BATCH = 1_024, 16_384
+_FIRST_SPANS = (1 << 20, 2 << 20, 4 << 20)
+# Files that are handed to the second writer at a time, which takes it some milliseconds.
+_PORTION = 512
 
 Fetch = Callable[[str, int, int], bytes]
 Progress = Callable[[int, int], None]
@@ -46,22 +52,23 @@ class _Chunked:
     missing: int
 
 
-# Where a chunk lies (object, offset, length), what it must hash to, the file it goes to and its place in there, whether
-# the file is executable, its time, and, for a file of several chunks, what is still missing.
-_Piece: TypeAlias = tuple[str, int, int, bytes, str, int, bool, int, _Chunked | None]
+# Where a chunk lies (object, offset, length), what it must hash to, the file it goes to, whether that is executable,
+# its time, the chunk's place in there, and, for a file of several chunks, what is still missing.
+_Piece: TypeAlias = tuple[str, int, int, bytes, str, bool, int, int, _Chunked | None]
 _PLACE = itemgetter(0, 1)
 # The same without its object, and its offset in the bytes that were read.
-Part: TypeAlias = tuple[int, int, bytes, str, int, bool, int, Any]
+Part: TypeAlias = tuple[int, int, bytes, str, bool, int, int, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """One range read and the pieces that it serves, by offset."""
+    """One range read and what there is to write of it; `whole` if that is whole files."""
 
     object: str
     offset: int
     end: int
-    pieces: list[_Piece]
+    parts: Callable[[], list[Part]]
+    whole: bool
 
 
 class Materialisation:
@@ -74,44 +81,43 @@ class Materialisation:
         self._progress_lock = Lock()
         self._missing_lock = Lock()
         self._directories: set[str] = set()
-        self._directory = ""
 
     def run(self, items: Iterable[tuple[Entry, Path | str]]) -> None:
         """Write all items."""
-        self._write(self._plan(batch) for batch in _growing(iter(items)))
+        self._write(chain.from_iterable(_spans(self._plan(batch)) for batch in _growing(iter(items))))
 
     def run_tables(self, tables: Iterable[pa.Table], target: str, skipped: int) -> None:
         """Write the files in rows of leaves below `target`, without the first `skipped` characters of their paths."""
-        self._write(self._plan_table(table, target, skipped) for table in tables)
+        sizes = chain(_FIRST_SPANS, repeat(SPAN_BYTES))
+        self._write(chain.from_iterable(self._spans_of_table(table, target, skipped, sizes) for table in tables))
 
-    def _write(self, batches: Iterable[list[_Piece]]) -> None:
+    def _write(self, spans: Iterable[_Span]) -> None:
         running: set[Future[None]] = set()
-        if self._second is not None:
-            self._second.begin(self._tell)
         with ThreadPoolExecutor(THREADS, thread_name_prefix="materialise") as threads:
             try:
-                for pieces in batches:
-                    for span in _spans(pieces):
-                        running = _settled(running, AHEAD)
-                        running.add(threads.submit(self._write_span, span))
+                for span in spans:
+                    running = _settled(running, AHEAD)
+                    running.add(threads.submit(self._write_span, span))
                 _settled(running, 0)
-                if self._second is not None:
-                    self._second.finish(self._write_pieces)
             except BaseException:
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _plan_table(self, table: pa.Table, target: str, skipped: int) -> list[_Piece]:
-        from airflow_pachy.pfs.tree.rows import entries_of, single_segments
+    def _spans_of_table(self, table: pa.Table, target: str, skipped: int, sizes: Iterator[int]) -> Iterator[_Span]:
+        from airflow_pachy.pfs.content.row_spans import SingleRows
+        from airflow_pachy.pfs.tree.rows import entries_of
 
-        singles, others = single_segments(table)
-        pieces = self._plan((entry, f"{target}/{entry.path[skipped:]}") for entry in entries_of(others))
-        names = [f"{target}/{path[skipped:]}" for path in singles.path]
-        for name in names:
-            self._make_parent(name)
-        places = (singles.object, singles.offset, singles.length, singles.hash, names)
-        pieces.extend(zip(*places, repeat(0), singles.executable, singles.mtime_us, repeat(None)))
-        return pieces
+        singles = SingleRows(table)
+        for object_, offset, end, rows in singles.spans(sizes):
+            parts = partial(self._parts, singles, rows, offset, f"{target}/", skipped)
+            yield _Span(object_, offset, end, parts, whole=True)
+        others = ((entry, f"{target}/{entry.path[skipped:]}") for entry in entries_of(singles.others))
+        yield from _spans(self._plan(others))
+
+    def _parts(self, singles: SingleRows, rows: slice, base: int, above: str, skipped: int) -> list[Part]:
+        names = [above + path[skipped:] for path in singles.paths(rows)]
+        self._make_parents(names)
+        return singles.parts(rows, base, names)
 
     def _plan(self, batch: Iterable[tuple[Entry, Path | str]]) -> list[_Piece]:
         pieces: list[_Piece] = []
@@ -119,7 +125,7 @@ class Materialisation:
         for entry, path in batch:
             content, executable, mtime_us = entry.content, entry.executable, entry.mtime_us
             name = os.fspath(path)
-            self._make_parent(name)
+            self._make_parents((name,))
             if not content.segments:
                 data = content.inline or b""
                 check(data, content.hash, name)
@@ -134,25 +140,39 @@ class Materialisation:
             position = 0
             for segment in content.segments:
                 place = (segment.object, segment.offset, segment.length, segment.hash or content.hash)
-                pieces.append((*place, name, position, executable, mtime_us, chunked))
+                pieces.append((*place, name, executable, mtime_us, position, chunked))
                 position += segment.length
         self._tell(inline_files, inline_bytes)
         return pieces
 
     def _write_span(self, span: _Span) -> None:
-        base = span.offset
-        body = memoryview(self._fetch(span.object, base, span.end - base))
-        pieces = [(piece[1] - base, *piece[2:]) for piece in span.pieces]
-        second = self._second
-        if second is None or any(piece[-1] is not None for piece in pieces):
-            self._write_pieces(body, pieces)
-        elif not second.hand_over(body, pieces):
-            with second.turn():
-                self._write_pieces(body, pieces)
+        second, length = self._second, span.end - span.offset
+        if second is None or not second.takes(length):
+            body = memoryview(self._fetch(span.object, span.offset, length))
+            self._write_parts(body, span.parts())
+            return
+        with second.fetch(span.object, span.offset, length) as fetched:
+            parts = span.parts()
+            body = fetched.body()
+            second.arrived()
+            require_complete(body, f"{second.url}/{span.object}", span.offset, length)
+            if not span.whole:
+                self._write_parts(body, parts)
+                return
+            for first in range(0, len(parts), _PORTION):
+                self._write_portion(second, fetched, parts[first : first + _PORTION])
 
-    def _write_pieces(self, body: memoryview, pieces: list[Part]) -> None:
+    def _write_portion(self, second: SecondWriter, fetched: Fetched, parts: list[Part]) -> None:
+        written = second.write(fetched, parts)
+        if written is None:
+            with second.turn():
+                self._write_parts(fetched.body(), parts)
+        else:
+            self._tell(*written)
+
+    def _write_parts(self, body: memoryview, parts: list[Part]) -> None:
         files = size_bytes = 0
-        for offset, length, digest, name, position, executable, mtime_us, chunked in pieces:
+        for offset, length, digest, name, executable, mtime_us, position, chunked in parts:
             data = body[offset : offset + length]
             check(data, digest, name)
             size_bytes += length
@@ -179,14 +199,15 @@ class Materialisation:
         finally:
             os.close(handle)
 
-    def _make_parent(self, name: str) -> None:
-        parent = name[: name.rfind("/") + 1]
-        if parent == self._directory:
-            return
-        self._directory = parent
-        if parent and parent not in self._directories:
-            os.makedirs(parent, exist_ok=True)  # noqa: PTH103 - a string all along: a Path costs more than the write
-            self._directories.add(parent)
+    def _make_parents(self, names: Iterable[str]) -> None:
+        """The directories of files, of which neighbours mostly have the same."""
+        last = ""
+        for name in names:
+            parent = name[: name.rfind("/") + 1]
+            if parent != last and parent not in self._directories:
+                os.makedirs(parent, exist_ok=True)  # noqa: PTH103 - a string all along: a Path costs more than a write
+                self._directories.add(parent)
+            last = parent
 
     def _tell(self, files: int, size_bytes: int) -> None:
         if self._progress is not None and (files or size_bytes):
@@ -214,10 +235,16 @@ def _spans(pieces: list[_Piece]) -> Iterator[_Span]:
             end = max(end, last)
             continue
         if group:
-            yield _Span(name, start, end, group)
+            yield _span_of(group, end)
         group, name, start, end = [piece], piece[0], offset, last
     if group:
-        yield _Span(name, start, end, group)
+        yield _span_of(group, end)
+
+
+def _span_of(pieces: list[_Piece], end: int) -> _Span:
+    name, start = _PLACE(pieces[0])
+    whole = all(piece[-1] is None for piece in pieces)
+    return _Span(name, start, end, lambda: [(piece[1] - start, *piece[2:]) for piece in pieces], whole)
 
 
 def _settled(running: set[Future[None]], most: int) -> set[Future[None]]:

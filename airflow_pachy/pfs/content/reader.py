@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_pachy.errors import Corrupt, InvalidArgument
 from airflow_pachy.pfs.content.hashing import hash_bytes
-from airflow_pachy.pfs.content.spans import Piece, plan_spans
+from airflow_pachy.pfs.content.spans import Piece, plan_spans, require_complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -112,11 +112,7 @@ class ContentReader:
 
     def _fetch(self, key: str, offset: int, length: int) -> bytes:
         body = self._store.get(key, offset=offset, length=length)
-        if len(body) != length:
-            raise Corrupt(
-                f"{self._store.url}/{key} has {len(body)} of the {length} bytes expected at {offset}; "
-                "it was cut short or replaced: restore it from a backup of the bucket"
-            )
+        require_complete(body, f"{self._store.url}/{key}", offset, length)
         return body
 
 

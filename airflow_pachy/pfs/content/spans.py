@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from airflow_pachy.errors import Corrupt
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -53,3 +55,12 @@ def plan_spans(pieces: Iterable[Piece[T]]) -> Iterator[Span[T]]:
         span = Span(piece.object, piece.offset, end, [piece])
     if span is not None:
         yield span
+
+
+def require_complete(body: bytes | memoryview, name: str, offset: int, length: int) -> None:
+    """Raise `Corrupt` if fewer bytes than asked for were there at `offset` of the object `name`."""
+    if len(body) != length:
+        raise Corrupt(
+            f"{name} has {len(body)} of the {length} bytes expected at {offset}; "
+            "it was cut short or replaced: restore it from a backup of the bucket"
+        )

@@ -4,21 +4,22 @@ Half of what a short command takes on S3 is imports, one after the other, on one
 before ours has imported much, and opens the store; then each request is written into one of a few pairs of pipes, and
 its answer read from there. What goes through a pipe is copied twice, so after `MOST_BYTES` a client of our own takes
 over, as it does when the process is gone. A process that ends, however, closes its pipes, and the other one ends.
+
+Who fetches much has the process fetch it into memory that both share, and may let it work on what lies there.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import pickle
 import threading
 from contextlib import contextmanager
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import StoreUnavailable
 from airflow_pachy.forking import end_child, fork, may_fork
-from airflow_pachy.pfs.objects.beside_process import BYTES, PAGE, RAISED, Pair, be_the_process, make_pair
+from airflow_pachy.pfs.objects.beside_process import PAGE, Pair, Shared, be_the_process, make_pair
+from airflow_pachy.pfs.objects.line import Fetched, Line, ProcessGoneError
 from airflow_pachy.pfs.objects.opening import open_store
 
 if TYPE_CHECKING:
@@ -34,15 +35,18 @@ _S3 = "s3://"
 _log = logging.getLogger(__name__)
 
 
-def open_beside(url: str, *, s3: Mapping[str, Any] | None = None, first: str) -> StoreBeside | None:
-    """The store of an S3 URL in a process of its own; None where that would not be safe, or not worth it.
+def open_beside(
+    url: str, *, s3: Mapping[str, Any] | None = None, first: str, shared: Shared | None = None
+) -> StoreBeside | None:
+    """The store of an S3 URL, or of any if there is work to share, in a process of its own.
 
-    It is asked at once for the object `first`, which whoever opens a store gets first.
+    None where that would not be safe, or not worth it. It is asked at once for the object `first`, which whoever opens
+    a store gets first.
     """
-    if not url.startswith(_S3) or not may_fork() or (os.cpu_count() or 1) < 2:
+    if not (shared or url.startswith(_S3)) or not may_fork() or (os.cpu_count() or 1) < 2:
         return None
     try:
-        store = StoreBeside(url, s3)
+        store = StoreBeside(url, s3, shared)
     except OSError as error:
         _log.debug("the store is opened in this process: %s", error)
         return None
@@ -53,9 +57,10 @@ def open_beside(url: str, *, s3: Mapping[str, Any] | None = None, first: str) ->
 class StoreBeside:
     """`ObjectStore` in a process that is forked now; what is wrong with `url` or `s3` is raised at first use."""
 
-    def __init__(self, url: str, s3: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, url: str, s3: Mapping[str, Any] | None = None, shared: Shared | None = None) -> None:
         self._url = url
         self._s3 = s3
+        self.shared = shared
         self._turn = threading.Lock()
         self._store: ObjectStore | None = None
         self._passed = 0
@@ -70,12 +75,10 @@ class StoreBeside:
                 pair[1].close()
             raise
         if not self._pid:
-            be_the_process([theirs for _, theirs in pairs], url, s3)
-        self._pairs: SimpleQueue[Pair] = SimpleQueue()
-        self._all = [ours for ours, _ in pairs]
-        for ours, theirs in pairs:
+            be_the_process([theirs for _, theirs in pairs], url, s3, shared)
+        for _, theirs in pairs:
             theirs.close()
-            self._pairs.put(ours)
+        self._line = Line(ours for ours, _ in pairs)
 
     @property
     def url(self) -> str:
@@ -87,22 +90,38 @@ class StoreBeside:
 
     def expect(self, key: str) -> None:
         """Ask for an object that `get` will be called for, without waiting for it."""
-        pair = self._pairs.get()
-        if pair.ask(("get", key, 0, None)):
-            self._expected[key] = pair
-        else:
-            self._pairs.put(pair)
+        self._expected[key] = self._line.ask("get", key, 0, None)
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """As `ObjectStore.get`."""
         if self._passed > MOST_BYTES:
             return self._own().get(key, offset=offset, length=length)
         try:
-            body: bytes = self._call("get", key, offset, length)
-        except _GoneError:
+            expected = None if offset or length is not None else self._expected.pop(key, None)
+            asked = expected or self._line.ask("get", key, offset, length)
+            body: bytes = self._line.answer(asked)
+        except ProcessGoneError:
             return self._own().get(key, offset=offset, length=length)
         self._passed += len(body)
         return body
+
+    @contextmanager
+    def fetch(self, key: str, offset: int, length: int) -> Iterator[Fetched]:
+        """Have bytes of an object fetched into a room, which is the caller's for the block; waits for a free one."""
+        assert self.shared is not None
+        rooms = self.shared.rooms
+        with rooms.one() as room:
+            fetched = Fetched(
+                self._line,
+                rooms,
+                room,
+                (key, offset, length),
+                otherwise=lambda: self._own().get(key, offset=offset, length=length),
+            )
+            try:
+                yield fetched
+            finally:
+                fetched.settle()
 
     def put(self, key: str, body: bytes | bytearray | memoryview, *, if_absent: bool = False) -> None:
         """As `ObjectStore.put`."""
@@ -111,8 +130,8 @@ class StoreBeside:
             return
         self._passed += len(body)
         try:
-            self._call("put", key, if_absent, body=body)
-        except _GoneError as gone:
+            self._line.call("put", key, if_absent, body=body)
+        except ProcessGoneError as gone:
             if if_absent:  # whether it was written is not known, so asking again might find it taken, by us
                 raise StoreUnavailable(
                     f"the process that was writing {self.url}/{key} was killed; whether it was written is not known: "
@@ -123,8 +142,8 @@ class StoreBeside:
     def head(self, key: str) -> ObjectInfo:
         """As `ObjectStore.head`."""
         try:
-            found: ObjectInfo = self._call("head", key)
-        except _GoneError:
+            found: ObjectInfo = self._line.call("head", key)
+        except ProcessGoneError:
             found = self._own().head(key)
         return found
 
@@ -132,20 +151,20 @@ class StoreBeside:
         """As `ObjectStore.list_keys`; a page of 1,000 at a time, with a request each."""
         try:
             while True:
-                page: list[ObjectInfo] = self._call("list", prefix, after)
+                page: list[ObjectInfo] = self._line.call("list", prefix, after)
                 yield from page
                 if len(page) < PAGE:
                     return
                 after = page[-1].key
-        except _GoneError:
+        except ProcessGoneError:
             yield from self._own().list_keys(prefix, after=after)
 
     def delete(self, keys: Iterable[str]) -> None:
         """As `ObjectStore.delete`."""
         left = list(keys)
         try:
-            self._call("delete", left)
-        except _GoneError:
+            self._line.call("delete", left)
+        except ProcessGoneError:
             self._own().delete(left)
 
     def close(self) -> None:
@@ -154,8 +173,7 @@ class StoreBeside:
             pid, self._pid = self._pid, 0
             if pid:
                 end_child(pid)
-                for pair in self._all:
-                    pair.close()
+                self._line.close()
             if self._store is not None:
                 self._store.close()
 
@@ -164,29 +182,3 @@ class StoreBeside:
             if self._store is None:
                 self._store = open_store(self._url, s3=self._s3)
             return self._store
-
-    def _call(self, *request: Any, body: bytes | bytearray | memoryview = b"") -> Any:
-        """What the process answers. Raises what it raised, and `_GoneError` if it is gone."""
-        pair = self._expected.pop(request[1], None) if request[2:] == (0, None) else None
-        with self._using(pair) as used:
-            if (pair is None and not used.ask(request, body)) or (answer := used.answer()) is None:
-                raise _GoneError
-        outcome, value = answer
-        if outcome == RAISED:
-            raise pickle.loads(value)  # noqa: S301 - of our own process
-        return value if outcome == BYTES else pickle.loads(value)  # noqa: S301 - of our own process
-
-    @contextmanager
-    def _using(self, pair: Pair | None) -> Iterator[Pair]:
-        """A pair of pipes for one request. One whose request was interrupted is not used again."""
-        used = self._pairs.get() if pair is None else pair
-        try:
-            yield used
-        except _GoneError:
-            self._pairs.put(used)  # all others are as useless, and nobody must wait for one
-            raise
-        self._pairs.put(used)
-
-
-class _GoneError(Exception):
-    """The process was killed, or ended by itself."""

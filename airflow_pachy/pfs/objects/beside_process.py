@@ -8,6 +8,7 @@ import pickle
 import struct
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_pachy.errors import StoreUnavailable
 from airflow_pachy.forking import read_exactly
 from airflow_pachy.pfs.objects.opening import open_store
-from airflow_pachy.pfs.objects.store import ObjectInfo
+from airflow_pachy.pfs.objects.store import GetsInto, ObjectInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airflow_pachy.pfs.objects.rooms import Rooms
+    from airflow_pachy.pfs.objects.store import ObjectStore
 
 PAGE = 1000
 """How many objects a listing tells at a time: as many as S3 does."""
@@ -27,6 +31,17 @@ BYTES, VALUE, RAISED = range(3)
 # To the process: bytes of the request, bytes of the body that follows. From it: what the answer is, bytes of it.
 _REQUEST = struct.Struct("<QQ")
 _ANSWER = struct.Struct("<BQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the process does besides: it fetches into `rooms`, and does `work` on what lies in one.
+
+    `work` gets these bytes and what the parent says of them, and returns something that can be pickled.
+    """
+
+    rooms: Rooms
+    work: Callable[[memoryview, bytes], Any]
 
 
 class Pair:
@@ -110,10 +125,10 @@ def _read(handle: int, size: int) -> bytearray | None:
     return body
 
 
-def be_the_process(pairs: list[Pair], url: str, s3: Mapping[str, Any] | None) -> NoReturn:
+def be_the_process(pairs: list[Pair], url: str, s3: Mapping[str, Any] | None, shared: Shared | None) -> NoReturn:
     """Open the store and answer what comes through the pipes, for as long as the parent is there."""
     try:
-        server = _Server(url, s3)
+        server = _Server(url, s3, shared)
         for pair in pairs[1:]:
             threading.Thread(target=server.serve, args=(pair,), daemon=True).start()
         server.serve(pairs[0])
@@ -125,7 +140,8 @@ def be_the_process(pairs: list[Pair], url: str, s3: Mapping[str, Any] | None) ->
 class _Server:
     """The store, and what is done with it; if it cannot be opened, each request is told why."""
 
-    def __init__(self, url: str, s3: Mapping[str, Any] | None) -> None:
+    def __init__(self, url: str, s3: Mapping[str, Any] | None, shared: Shared | None) -> None:
+        self._shared = shared
         self._error: Exception | None = None
         try:
             self._store = open_store(url, s3=s3)
@@ -153,6 +169,8 @@ class _Server:
         if verb == "get":
             key, offset, length = arguments
             return store.get(key, offset=offset, length=length)
+        if verb in {"fetch", "work"}:
+            return self._share(verb, *arguments, body=body)
         if verb == "put":
             key, if_absent = arguments
             return store.put(key, body, if_absent=if_absent)
@@ -162,6 +180,24 @@ class _Server:
             prefix, after = arguments
             return [_plain(info) for info in islice(store.list_keys(prefix, after=after), PAGE)]
         return store.delete(*arguments)
+
+    def _share(self, verb: str, *arguments: Any, body: bytearray) -> Any:
+        assert self._shared is not None
+        rooms = self._shared.rooms
+        if verb == "fetch":
+            key, offset, length, room = arguments
+            return get_into(self._store, rooms.view(room, length), key, offset)
+        room, length = arguments
+        return self._shared.work(rooms.view(room, length), bytes(body))
+
+
+def get_into(store: ObjectStore, view: memoryview, key: str, offset: int) -> int:
+    """As `get` of as many bytes as `view` has, into it; how many there were."""
+    if isinstance(store, GetsInto):
+        return store.get_into(view, key, offset)
+    body = store.get(key, offset=offset, length=len(view))
+    view[: len(body)] = body
+    return len(body)
 
 
 def _plain(info: ObjectInfo) -> ObjectInfo:

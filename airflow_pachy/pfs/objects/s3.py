@@ -22,7 +22,7 @@ from botocore.exceptions import (
 
 from airflow_pachy.errors import ObjectExists, ObjectNotFound
 from airflow_pachy.pfs.objects.keys import check_key
-from airflow_pachy.pfs.objects.s3_body import Body
+from airflow_pachy.pfs.objects.s3_body import Body, read_into
 from airflow_pachy.pfs.objects.s3_client import make_client
 from airflow_pachy.pfs.objects.s3_errors import TRANSIENT, Place, error_code, translate
 from airflow_pachy.pfs.objects.s3_settings import S3Settings
@@ -75,9 +75,18 @@ class S3Store:
                 return b""
             arguments["Range"] = f"bytes={offset}-{'' if length is None else offset + length - 1}"
         try:
-            return self._call("get", key, lambda: self._download(arguments))
+            return self._call("get", key, lambda: self._download(arguments, _read))
         except _BeyondEndError:
             return b""
+
+    def get_into(self, view: memoryview, key: str, offset: int) -> int:
+        """As `get` of as many bytes as `view` has, into it; how many there were."""
+        last = offset + len(view) - 1
+        arguments: dict[str, Any] = {**self._bucket_options, "Key": self._full(key), "Range": f"bytes={offset}-{last}"}
+        try:
+            return self._call("get", key, lambda: self._download(arguments, lambda answer: read_into(view, answer)))
+        except _BeyondEndError:
+            return 0
 
     def put(self, key: str, body: bytes | bytearray | memoryview, *, if_absent: bool = False) -> None:
         """Write an object with one request, two if a create-only write finds the key taken."""
@@ -148,14 +157,14 @@ class S3Store:
         )
         return [one for one in answer.get("Errors", ()) if one.get("Code") not in _GONE]
 
-    def _download(self, arguments: dict[str, Any]) -> bytes:
+    def _download(self, arguments: dict[str, Any], read: Callable[[Mapping[str, Any]], T]) -> T:
         # botocore retries requests, but not a body that breaks off halfway.
         left = self._tries
         while True:
-            stream = self._client.get_object(**arguments)["Body"]
+            answer = self._client.get_object(**arguments)
             left -= 1
             try:
-                return stream.read()
+                return read(answer)
             except (IncompleteReadError, ResponseStreamingError, ReadTimeoutError):
                 if not left:
                     raise
@@ -188,6 +197,11 @@ class S3Store:
         if verb == "put" and code in _TAKEN:
             raise _TakenError from error
         raise translate(error, verb, Place(self._endpoint, self._bucket, self._full(key))) from error
+
+
+def _read(answer: Mapping[str, Any]) -> bytes:
+    body: bytes = answer["Body"].read()
+    return body
 
 
 class _BeyondEndError(Exception):

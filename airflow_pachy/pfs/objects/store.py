@@ -65,3 +65,12 @@ class ObjectStore(Protocol):
     def close(self) -> None:
         """Release connections; the store may not be used afterwards."""
         ...
+
+
+@runtime_checkable
+class GetsInto(Protocol):
+    """A store that can put what it gets into memory of the caller's without a copy of all of it before."""
+
+    def get_into(self, view: memoryview, key: str, offset: int) -> int:
+        """As `get` of as many bytes as `view` has; how many there were."""
+        ...

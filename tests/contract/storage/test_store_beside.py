@@ -14,6 +14,9 @@ from airflow_pachy.errors import InvalidArgument, ObjectExists, ObjectNotFound, 
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pfs.objects import LocalStore, beside, beside_process
 from airflow_pachy.pfs.objects.beside import StoreBeside, open_beside
+from airflow_pachy.pfs.objects.beside_process import Shared
+from airflow_pachy.pfs.objects.line import Line, ProcessGoneError
+from airflow_pachy.pfs.objects.rooms import Rooms
 from airflow_pachy.testing.object_store import ObjectStoreContract
 
 pytestmark = [
@@ -108,14 +111,14 @@ def test_a_page_is_what_a_listing_asks_for(store, monkeypatch):
     for number in range(5):
         store.put(f"{number}", b"")
     asked = []
-    call = StoreBeside._call
+    call = Line.call
     pages = [["0", "1"], ["2", "3"], ["4"]]
 
     def counted(self, *request, **options):
         asked.append(request)
         return call(self, *request, **options)[:2]
 
-    monkeypatch.setattr(StoreBeside, "_call", counted)
+    monkeypatch.setattr(Line, "call", counted)
     assert [info.key for info in store.list_keys()] == [key for page in pages for key in page]
     assert asked == [("list", "", None), ("list", "", "1"), ("list", "", "3")]
 
@@ -138,10 +141,9 @@ def test_a_request_that_was_interrupted_leaves_no_answer_to_the_next_one(store, 
 def test_the_process_ends_when_it_is_not_needed(tmp_path):
     store = StoreBeside(tmp_path.as_uri())
     pid = store._pid
-    for pair in store._all:  # as when we die
-        pair.close()
+    store._line.close()  # as when we die
     assert os.waitpid(pid, 0) == (pid, 0)
-    store._all, store._pid = [], 0
+    store._pid = 0
     store.close()
     store.close()
 
@@ -172,6 +174,56 @@ def test_it_is_opened_here_where_a_fork_is_not_safe_or_not_worth_it(why, monkeyp
     before = set(os.listdir("/proc/self/fd"))
     assert open_beside(tmp_path.as_uri() if why == "directory" else "s3://bucket", first="x") is None
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.fixture
+def sharing(tmp_path):
+    """A store whose process tells the length of what is said to it, and the sum of the bytes in a room."""
+    opened = StoreBeside(tmp_path.as_uri(), shared=Shared(Rooms(2, 8), lambda body, said: (len(said), sum(body))))
+    opened.put("a", bytes(range(8)))
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_bytes_are_fetched_into_a_room_and_worked_on_there(sharing, gone):
+    with sharing.fetch("a", 6, 4) as one, sharing.fetch("a", 1, 3) as other:
+        if gone:
+            _kill(sharing)
+        assert bytes(other.body()) == b"\1\2\3"
+        assert bytes(one.body()) == b"\6\7", "the object ends there"
+        if gone:
+            with pytest.raises(ProcessGoneError):
+                other.work(b"said")
+        else:
+            assert other.work(b"said") == (4, 6)
+            assert one.work(b"") == (0, 13)
+    with pytest.raises(ObjectNotFound), sharing.fetch("b", 0, 1) as missing:
+        missing.body()
+
+
+def test_what_is_raised_in_a_room_is_not_about_what_was_to_come(sharing):
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), sharing.fetch("b", 0, 1):
+            raise ZeroDivisionError
+    with sharing.fetch("a", 0, 8) as fetched:
+        assert fetched.work(b"") == (0, 28)
+
+
+def test_rooms_are_taken_last_back_first_and_no_more_than_are_wanted():
+    rooms = Rooms(3, 4, first=1)
+    with rooms.one() as first:
+        rooms.view(first, 4)[:] = b"1234"
+        rooms.more()
+        rooms.more()
+        rooms.more()
+        with rooms.one() as second, rooms.one() as third:
+            assert {first, second, third} == {0, 1, 2}
+            assert rooms._free.empty()
+    with rooms.one() as again:
+        assert again == first
+        assert bytes(rooms.view(again, 2)) == b"12"
+    rooms.close()
 
 
 COMMANDS = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ def airflow_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def pachy(airflow_home: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Pachy:
     def run(*arguments: str, stdin: bytes = b"", fails: bool = False) -> Ran:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        # Airflow, which an earlier test may have imported, logs to what was standard output in that test.
+        usable = [one for one in logging.root.handlers if not getattr(getattr(one, "stream", None), "closed", False)]
+        monkeypatch.setattr(logging.root, "handlers", usable)
         capfdbinary.readouterr()
         code = main(arguments)
         captured = capfdbinary.readouterr()

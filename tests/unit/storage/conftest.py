@@ -28,13 +28,15 @@ _EXPIRED = (
 class Proxy:
     """Forwards to a server, except for the next requests of a method that `faults` names.
 
-    Kinds: slow down (503), error (500), expired (400), reset, hang, truncated, lost answer (done, then reset).
-    `requests` has (method, path, headers) of every request that came.
+    Kinds: slow down (503), error (500), expired (400), reset, hang, truncated, stalled (half of it, then nothing), lost
+    answer (done, then reset). `requests` has (method, path, headers) of every request that came, `clients` the
+    addresses that they came from: one for each connection.
     """
 
     def __init__(self, target: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         self.faults: dict[str, deque[str]] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.clients: set[tuple[str, int]] = set()
         self.released = threading.Event()
         proxy = self
 
@@ -44,6 +46,7 @@ class Proxy:
             def handle_one(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 proxy.requests.append((self.command, self.path, dict(self.headers.items())))
+                proxy.clients.add(self.client_address)
                 waiting = proxy.faults.get(self.command)
                 proxy.answer(self, target, body, waiting.popleft() if waiting else "")
 
@@ -86,9 +89,11 @@ class Proxy:
         if fault == "lost answer":
             self._reset(handler)
             return
-        if fault == "truncated":
-            handler.close_connection = True
-        self._send(handler, got.status, dict(got.getheaders()), data, cut=fault == "truncated")
+        cut = fault in {"truncated", "stalled"}
+        handler.close_connection |= cut
+        self._send(handler, got.status, dict(got.getheaders()), data, cut=cut)
+        if fault == "stalled":
+            self.released.wait(30)
 
     def _send(self, handler, status: int, headers: dict[str, str], data: bytes, *, cut: bool = False) -> None:
         handler.send_response_only(status)

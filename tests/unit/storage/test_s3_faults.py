@@ -5,7 +5,14 @@ from __future__ import annotations
 import boto3
 import pytest
 
-from airflow_pachy.errors import InvalidArgument, ObjectExists, StoreDenied, StoreUnavailable, StoreUnfit
+from airflow_pachy.errors import (
+    InvalidArgument,
+    ObjectExists,
+    ObjectNotFound,
+    StoreDenied,
+    StoreUnavailable,
+    StoreUnfit,
+)
 from airflow_pachy.pfs import Pfs
 from airflow_pachy.pfs.objects import new_ulid, open_store, probe
 
@@ -83,6 +90,42 @@ def test_a_body_that_breaks_off_is_read_again_but_not_for_ever(proxy, make_store
     proxy.fail("GET", *["truncated"] * 3)
     with pytest.raises(StoreUnavailable):
         store.get("a")
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["as they are", "as botocore gives them"])
+def test_bytes_are_read_into_memory_that_is_there(proxy, make_store, monkeypatch, ours):
+    if not ours:  # as libraries might be that keep their response elsewhere
+        monkeypatch.setattr("airflow_pachy.pfs.objects.s3_body._responses", lambda body: (None, None))
+    store = make_store(read_timeout=0.5)
+    store.put("a", b"0123456789")
+    memory = bytearray(b"." * 12)
+    assert store.get_into(memoryview(memory)[1:5], "a", 2) == 4
+    assert memory == b".2345......."
+    assert store.get_into(memoryview(memory)[5:], "a", 6) == 4, "the object ends there"
+    assert memory == b".23456789..."
+    assert store.get_into(memoryview(memory), "a", 10) == 0
+    for fault in ("truncated", "stalled", "slow down"):
+        proxy.fail("GET", fault)
+        assert store.get_into(memoryview(memory)[:10], "a", 0) == 10
+        assert memory == b"0123456789.."
+        memory[:10] = bytes(10)
+    before = proxy.count("GET")
+    proxy.fail("GET", *["truncated"] * 3)
+    with pytest.raises(StoreUnavailable):
+        store.get_into(memoryview(memory)[:10], "a", 0)
+    assert proxy.count("GET") == before + 3
+    with pytest.raises(ObjectNotFound):
+        store.get_into(memoryview(memory), "b", 0)
+
+
+def test_connections_that_were_read_from_are_used_again(proxy, make_store):
+    store = make_store()
+    store.put("a", b"0123456789")
+    memory = memoryview(bytearray(4))
+    proxy.clients.clear()
+    for _ in range(5):
+        store.get_into(memory, "a", 3)
+    assert len(proxy.clients) == 1
 
 
 def test_a_create_only_put_whose_answer_is_lost_finds_its_own_object(proxy, make_store):
