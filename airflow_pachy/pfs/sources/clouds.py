@@ -1,7 +1,9 @@
 """gs://, abfs:// and whatever else fsspec reads, when the package for it is installed.
 
 Options are those of the file system's fsspec implementation: a Google `token`, an Azure `account_name`.
-A small file below a directory costs one request: what the listing says of it need not be asked again.
+A small file below a directory costs one request: what the listing says of it need not be asked again. fsspec lists all
+below a directory at once, with few requests and in memory, so this is done for one directory of those asked for after
+the other.
 """
 
 from __future__ import annotations
@@ -9,16 +11,17 @@ from __future__ import annotations
 import io
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_pachy.errors import InvalidArgument, PachyError, PathNotFound, StoreDenied, Unavailable
 from airflow_pachy.pfs.sources.requests import Found, Request, put_many, put_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
 _WINDOW_BYTES = 8 << 20
@@ -47,8 +50,7 @@ def put(request: Request) -> None:
         files, path = _file_system(request, scheme)
         if request.recursive:
             base = path.rstrip("/")
-            infos: dict[str, dict[str, Any]] = files.find(base, detail=True)
-            put_many(request, _found(_PerThread(request, scheme, files), base, infos))
+            put_many(request, _found(_PerThread(request, scheme, files), base, _listed(files, base)))
             return
         if files.isdir(path):
             raise InvalidArgument(f"{request.shown} is a directory; put it recursively")
@@ -110,8 +112,23 @@ class _PerThread:
         return self._own.files
 
 
-def _found(files: _PerThread, base: str, infos: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
-    for path, info in sorted(infos.items()):
+def _listed(files: Any, base: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Everything below a directory, with what is said of it, by name; or the file itself."""
+    above: list[dict[str, Any]] = []
+    with suppress(FileNotFoundError):  # nothing is found there, as below a prefix that nothing has
+        above = files.ls(base, detail=True)
+    for info in sorted(above, key=itemgetter("name")):
+        path = info["name"]
+        if info.get("type") == "directory" and path.rstrip("/") != base:
+            below: dict[str, dict[str, Any]] = files.find(path, detail=True)
+            files.invalidate_cache()  # it keeps what it has listed
+            yield from sorted(below.items())
+        else:
+            yield path, info
+
+
+def _found(files: _PerThread, base: str, listed: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Found]:
+    for path, info in listed:
         if info.get("type") == "file" and not path.endswith("/"):
             name = path[len(base) :].lstrip("/")
             opened = partial(files.open, path, info.get("size"))

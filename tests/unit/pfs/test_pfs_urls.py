@@ -295,6 +295,22 @@ def test_one_bad_file_of_many_is_no_commit(images, cloud, monkeypatch):
     assert len(list(images.list_commits("images@master"))) == 1
 
 
+def test_no_more_than_one_directory_is_listed_before_its_files_are_read(images, cloud, monkeypatch):
+    told = []
+    find, cat, forget = type(cloud).find, type(cloud).cat_file, type(cloud).invalidate_cache
+    monkeypatch.setattr(type(cloud), "find", lambda self, path, **how: told.append(path) or find(self, path, **how))
+    monkeypatch.setattr(type(cloud), "cat_file", lambda self, path, **how: told.append(path) or cat(self, path, **how))
+    monkeypatch.setattr(
+        type(cloud), "invalidate_cache", lambda self, path=None: told.append(path) or forget(self, path)
+    )
+    images.put_url("images@master:/t", "memory://bucket/in", recursive=True, parallel=1)
+    assert images.inspect_file("images@master:/t").file_count == 31
+    listed = [place for place, path in enumerate(told) if path and path[-2:].isdigit()]
+    assert [told[place] for place in listed] == [f"/bucket/in/{number:02}" for number in range(30)]
+    assert all(told[place + 1] is None for place in listed), "what was listed is not kept"
+    assert told.index("/bucket/in/00/f") < told.index("/bucket/in/20"), "files are read before all are known"
+
+
 def test_what_the_listing_says_is_not_asked_again(images, cloud, monkeypatch):
     written = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
     found = type(cloud).find
