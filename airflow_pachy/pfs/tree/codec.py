@@ -11,10 +11,13 @@ import pyarrow as pa
 
 from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.tree.functions import conformed
-from airflow_pachy.pfs.tree.schema import schema_of
+from airflow_pachy.pfs.tree.schema import first_numbers, schema_of
+from airflow_pachy.pfs.tree.splitter import find_cuts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from airflow_pachy.pfs.tree.refs import NodeRef
 
 _ParquetReader: Any
 _ParquetWriter: Any
@@ -28,17 +31,28 @@ except (ImportError, AttributeError):  # an Arrow that has moved them: the publi
 # Arrow's own allocator takes huge pages for each thread that decodes, and filling them with zeros takes as long as
 # decoding a few leaves.
 _POOL = pa.system_memory_pool()
-_OPTIONS: dict[str, Any] = {
+_OPTIONS: dict[str, Any] = {"write_statistics": False, "write_page_checksum": True}
+_COMPRESSED = ("path", "segments.list.element.object", "inline", "datum", "mtime_us")
+_NUMBERS = ("size", "segments.list.element.offset", "segments.list.element.length")
+_LEAF_OPTIONS: dict[str, Any] = {
+    **_OPTIONS,
+    # Of the rest, hashes do not get smaller, and most numbers are small by their encoding, which takes less time.
+    "compression": dict.fromkeys(_COMPRESSED, "zstd"),
+    "compression_level": dict.fromkeys(_COMPRESSED, 3),
+    "use_dictionary": ["segments.list.element.object", "datum"],
+    "column_encoding": {
+        "path": "DELTA_BYTE_ARRAY",
+        "executable": "RLE",
+        **dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED"),
+    },
+}
+_INNER_OPTIONS: dict[str, Any] = {
+    **_OPTIONS,
     "compression": "zstd",
     "compression_level": 3,
-    "write_statistics": False,
-    "write_page_checksum": True,
+    "use_dictionary": False,
+    "column_encoding": {"last": "DELTA_BYTE_ARRAY"},
 }
-_LEAF_OPTIONS: dict[str, Any] = {
-    "use_dictionary": ["segments.list.element.object", "datum"],
-    "column_encoding": {"path": "DELTA_BYTE_ARRAY"},
-}
-_INNER_OPTIONS: dict[str, Any] = {"use_dictionary": False, "column_encoding": {"last": "DELTA_BYTE_ARRAY"}}
 # What `pyarrow.parquet` tells the writer where its caller says nothing.
 _DEFAULTS: dict[str, Any] = {
     "version": "2.6",
@@ -49,24 +63,41 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def encode(table: pa.Table, level: int) -> bytes:
-    """The node as one row group, zstd level 3."""
-    marked = table.replace_schema_metadata({b"pachy.level": str(level).encode()})
-    return write_parquet(marked, {**_OPTIONS, **(_INNER_OPTIONS if level else _LEAF_OPTIONS)})
+ID_KEY = b"pachy.id"
+GROUP_TARGET = 4_096
 
 
-def write_parquet(table: pa.Table, options: Mapping[str, Any]) -> bytes:
-    """A table as `pyarrow.parquet.write_table` writes it with these options, as one row group.
+def encode(table: pa.Table, ref: NodeRef) -> bytes:
+    """The node that `ref` names, a leaf in several row groups."""
+    marked = table.replace_schema_metadata({b"pachy.level": str(ref.level).encode(), ID_KEY: ref.id.encode()})
+    if ref.level:
+        return write_parquet(marked, [table.num_rows], _INNER_OPTIONS)
+    return write_parquet(marked, group_ends(table), _LEAF_OPTIONS)
+
+
+def group_ends(table: pa.Table) -> list[int]:
+    """Where the row groups of a leaf end: by the files' contents, as nodes end by their keys.
+
+    So the same files lie in the same groups, but for one or two, in a leaf into which others came.
+    """
+    ends = find_cuts(first_numbers(table["hash"]), GROUP_TARGET)
+    return ends if ends and ends[-1] == table.num_rows else [*ends, table.num_rows]
+
+
+def write_parquet(table: pa.Table, ends: Sequence[int], options: Mapping[str, Any]) -> bytes:
+    """A table as `pyarrow.parquet.ParquetWriter` writes it with these options, in row groups that end at these rows.
 
     Without that module, which would import all of Arrow's file systems: that takes longer than writing a leaf.
     """
     sink = io.BytesIO()
-    rows = max(1, table.num_rows)
     if _ParquetWriter is None:
-        import_module("pyarrow.parquet").write_table(table, sink, row_group_size=rows, **options)
-        return sink.getvalue()
-    writer = _ParquetWriter(sink, table.schema, **_DEFAULTS, **options)
-    writer.write_table(table, row_group_size=rows)
+        writer = import_module("pyarrow.parquet").ParquetWriter(sink, table.schema, **options)
+    else:
+        writer = _ParquetWriter(sink, table.schema, **_DEFAULTS, **options)
+    start = 0
+    for end in ends:
+        writer.write_table(table[start:end], row_group_size=max(1, end - start))
+        start = end
     writer.close()
     return sink.getvalue()
 
@@ -86,10 +117,13 @@ def read_parquet(body: bytes, columns: list[str] | None = None) -> pa.Table:
     return table
 
 
-def open_parquet(body: bytes, metadata: Any = None) -> Any:
-    """Arrow's reader of a Parquet object in memory, for one thread; `metadata` is that of an earlier one."""
+def open_parquet(body: bytes | pa.Buffer, *, checked: bool = False) -> Any:
+    """Arrow's reader of a Parquet object in memory, for one thread.
+
+    With `checked`, pages that have checksums are read only if these fit.
+    """
     reader = _ParquetReader(memory_pool=_POOL)
-    reader.open(pa.BufferReader(body), pre_buffer=False, metadata=metadata)
+    reader.open(pa.BufferReader(body), pre_buffer=False, page_checksum_verification=checked)
     return reader
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_pachy.pfs.tree import functions
-from airflow_pachy.pfs.tree.rows import entries_of
+from airflow_pachy.pfs.tree.rows import entries_of, entries_without_contents
 from airflow_pachy.pfs.tree.schema import LEAF, single
-from airflow_pachy.pfs.tree.sparse import IDENTITY, WITHOUT_CONTENTS, LeafRows, filled
+from airflow_pachy.pfs.tree.sparse import WITHOUT_CONTENTS, LeafRows, PartialLeaf
+from airflow_pachy.pfs.tree.stored import IDENTITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,10 +47,10 @@ def diff_trees(
     nodes: NodeStore, new: NodeRef | None, old: NodeRef | None, limits: tuple[str, str], *, contents: bool
 ) -> Iterator[TreeDiff]:
     """Differences of paths in `[start, end)`, in path order; with `contents`, entries say where these lie."""
-    schema = LEAF if contents else WITHOUT_CONTENTS
+    schema, entries = (LEAF, entries_of) if contents else (WITHOUT_CONTENTS, entries_without_contents)
     for came, went in diff_tables(nodes, new, old, limits, schema):
-        fresh = {entry.path: entry for entry in entries_of(filled(came))}
-        former = {entry.path: entry for entry in entries_of(filled(went))}
+        fresh = {entry.path: entry for entry in entries(came)}
+        former = {entry.path: entry for entry in entries(went)}
         for path in sorted(fresh.keys() | former.keys()):
             yield TreeDiff(path, fresh.get(path), former.get(path))
 
@@ -69,6 +70,7 @@ def diff_tables(
         while True:
             _drop_equal(fresh, former)
             fetching.look_ahead(fresh, former)
+            _open_pair(fetching, fresh, former, schema)
             ends = fresh.open_leaf(former), former.open_leaf(fresh)
             reach = min((key for key in ends if key is not None), default=None)
             if reach is None:
@@ -76,7 +78,7 @@ def diff_tables(
             parts = fresh.take(reach), former.take(reach)
             came, went = _compare(*parts, schema)
             if schema is LEAF:
-                rows = sum(part.end - part.start for part in parts if part is not None)
+                rows = sum(part.compared for part in parts if part is not None)
                 fetching.whole = _MANY * (came.num_rows + went.num_rows) > rows
             if came.num_rows or went.num_rows:
                 yield came, went
@@ -96,6 +98,15 @@ def _drop_equal(one: _Side, other: _Side) -> None:
             one.descend()
         if theirs.ref.level == level:
             other.descend()
+
+
+def _open_pair(fetching: _Fetching, one: _Side, other: _Side, schema: pa.Schema) -> None:
+    """If both sides come to a leaf, open these without what they have in common."""
+    mine, theirs = one.ahead, other.ahead
+    if mine is not None and theirs is not None:
+        leaves = fetching.open_pair(mine.ref, theirs.ref, schema)
+        one.begin(leaves[0])
+        other.begin(leaves[1])
 
 
 class _Fetching:
@@ -140,12 +151,25 @@ class _Fetching:
 
     def open(self, ref: NodeRef, like: Node | None) -> Node:
         """A leaf with what identifies its files; `like` is the one it is compared with, if that is known."""
+        found = self._found(ref)
+        return self.nodes.keep_sparse(ref, found, like) if isinstance(found, bytes) else found
+
+    def open_pair(self, one: NodeRef, other: NodeRef, schema: pa.Schema) -> tuple[Node, Node]:
+        """Two leaves that are compared, perhaps without rows that both have."""
+        mine, theirs = self._found(one), self._found(other)
+        if isinstance(mine, bytes) and isinstance(theirs, bytes):
+            return self.nodes.keep_differing((one, mine), (other, theirs), schema)
+        first = self.nodes.keep_sparse(one, mine, None) if isinstance(mine, bytes) else mine
+        return first, self.nodes.keep_sparse(other, theirs, first) if isinstance(theirs, bytes) else theirs
+
+    def _found(self, ref: NodeRef) -> bytes | Node:
         self._expected.discard(ref.object)
         coming = self._coming.pop(ref.object, None)
-        if coming is None and (self.whole or self.nodes.is_near(ref)):
+        if coming is not None:
+            return coming.result()
+        if self.whole or self.nodes.is_near(ref):
             return self.nodes.load(ref)  # what is near was compared before, as planning does with many directories
-        found = self.nodes.fetch(ref) if coming is None else coming.result()
-        return self.nodes.keep_sparse(ref, found, like) if isinstance(found, bytes) else found
+        return self.nodes.fetch(ref)
 
 
 class _Part(NamedTuple):
@@ -154,6 +178,12 @@ class _Part(NamedTuple):
     rows: LeafRows
     start: int
     end: int
+
+    @property
+    def compared(self) -> int:
+        """How many rows were, with those that were left out since the other leaf has them."""
+        left_out = self.rows.leaf.left_out if isinstance(self.rows.leaf, PartialLeaf) else 0
+        return self.end - self.start + left_out
 
     def identity(self) -> list[pa.ChunkedArray[Any]]:
         """Their paths, hashes, sizes and exec bits."""
@@ -209,11 +239,15 @@ class _Side:
             if self._stack[-1].ref.level:
                 self.descend()
                 continue
-            leaf = self._fetching.open(self._stack.pop().ref, other.leaf)
-            low, high = leaf.bisect(self._start), leaf.bisect(self._end)
-            self._part = _Part(LeafRows(leaf, self._schema), low, high) if low < high else None
-            self._trim()
+            self.begin(self._fetching.open(self._stack[-1].ref, other.leaf))
         return None if self._part is None else str(self._part.rows.leaf.keys[self._part.end - 1])
+
+    def begin(self, leaf: Node) -> None:
+        """Go on with the next node, a leaf: with its rows that are in the range, if there are any."""
+        self._stack.pop()
+        low, high = leaf.bisect(self._start), leaf.bisect(self._end)
+        self._part = _Part(LeafRows(leaf, self._schema), low, high) if low < high else None
+        self._trim()
 
     def take(self, last: str) -> _Part | None:
         """Rows up to and including `last` of the leaf that is open, if there are any."""

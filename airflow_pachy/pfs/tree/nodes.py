@@ -13,7 +13,8 @@ from airflow_pachy.pfs.tree import cache as caches
 from airflow_pachy.pfs.tree.codec import decode, encode
 from airflow_pachy.pfs.tree.node import Child, Node, verified
 from airflow_pachy.pfs.tree.schema import make_ref
-from airflow_pachy.pfs.tree.sparse import SparseLeaf
+from airflow_pachy.pfs.tree.sparse import SparseLeaf, differing
+from airflow_pachy.pfs.tree.stored import StoredLeaf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -84,9 +85,18 @@ class NodeStore:
 
         Raises `Corrupt`.
         """
-        leaf = SparseLeaf(ref, body, like)
+        leaf = SparseLeaf(StoredLeaf(ref, body), like)
         self.cache.put(self.store.url, ref.object, body)
         return leaf
+
+    def keep_differing(
+        self, one: tuple[NodeRef, bytes], other: tuple[NodeRef, bytes], schema: pa.Schema
+    ) -> tuple[Node, Node]:
+        """Two leaves that are compared, without the row groups that both have, see `differing`. Raises `Corrupt`."""
+        leaves = differing(StoredLeaf(*one, checked=True), StoredLeaf(*other, checked=True), schema)
+        for ref, body in (one, other):
+            self.cache.put(self.store.url, ref.object, body)
+        return leaves
 
     def ahead(self, children: Iterable[Child]) -> Iterator[Node]:
         """The nodes in order; while the caller works on one, those to come are read.
@@ -156,7 +166,7 @@ class NodeStore:
         return child if child.ref.level == level else self.rightmost(child.ref, level)
 
     def _write(self, ref: NodeRef, table: pa.Table) -> None:
-        self.store.put(ref.object, encode(table, ref.level))
+        self.store.put(ref.object, encode(table, ref))
 
 
 class _WritingNodes(NodeStore):

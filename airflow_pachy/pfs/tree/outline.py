@@ -15,6 +15,7 @@ from airflow_pachy.pfs.tree.functions import call, is_in
 from airflow_pachy.pfs.tree.node import Node
 from airflow_pachy.pfs.tree.nodes import NodeStore
 from airflow_pachy.pfs.tree.sparse import SparseLeaf, filled
+from airflow_pachy.pfs.tree.stored import StoredLeaf
 from airflow_pachy.pfs.tree.view import Tree
 
 if TYPE_CHECKING:
@@ -43,12 +44,20 @@ class _OutlineNodes(NodeStore):
     def keep(self, ref: NodeRef, body: bytes) -> Node:
         if ref.level:
             return super().keep(ref, body)
-        node = Node(filled(SparseLeaf(ref, body).table), 0)
+        node = Node(filled(SparseLeaf(StoredLeaf(ref, body)).table), 0)
         self.cache.put(self.store.url, _key(ref), node)
         return node
 
     def keep_sparse(self, ref: NodeRef, body: bytes, like: Node | None) -> Node:  # noqa: ARG002 - what is kept here has no object to compare
         return self.keep(ref, body)
+
+    def keep_differing(
+        self,
+        one: tuple[NodeRef, bytes],
+        other: tuple[NodeRef, bytes],
+        schema: pa.Schema,  # noqa: ARG002 - as above
+    ) -> tuple[Node, Node]:
+        return self.keep(*one), self.keep(*other)
 
 
 def _key(ref: NodeRef) -> str:
@@ -64,6 +73,6 @@ def keys_in(tree: Tree, keys: Any) -> Any:
     asked = list(by_leaf(nodes, tree.root, keys))
     found = [NO_KEYS]
     for (ref, part), body in zip(asked, nodes.bodies([ref for ref, _part in asked]), strict=True):
-        present = is_in(part, value_set=SparseLeaf(ref, body).keys)
+        present = is_in(part, value_set=SparseLeaf(StoredLeaf(ref, body)).keys)
         found.append(call("filter", part, present))
     return pa.concat_arrays(found)

@@ -51,6 +51,13 @@ def entries_of(table: pa.Table) -> Iterator[Entry]:
         yield Entry(path, Content(digest, size, segments, inline), executable, datum, mtime)
 
 
+def entries_without_contents(table: pa.Table) -> Iterator[Entry]:
+    """Rows of a leaf as entries that do not say where contents lie; `segments` and `inline` may be left out of them."""
+    columns = (table[name].to_pylist() for name in ("path", "hash", "size", "executable", "datum", "mtime_us"))
+    for path, digest, size, executable, datum, mtime in zip(*columns, strict=True):
+        yield Entry(path, Content(digest, size), executable, datum, mtime)
+
+
 class Singles(NamedTuple):
     """Files of one segment, as lists of the same length."""
 

@@ -90,6 +90,11 @@ def single(column: pa.ChunkedArray[Any]) -> pa.Array[Any]:
     return cast("pa.Array[Any]", joined)
 
 
+def first_numbers(column: pa.ChunkedArray[Any]) -> npt.NDArray[np.uint64]:
+    """The first eight bytes of each hash, little-endian."""
+    return np.frombuffer(_fixed(column), dtype="<u8")[:: HASH.byte_width // 8]
+
+
 def _fixed(column: pa.ChunkedArray[Any]) -> memoryview:
     array: Any = single(column)
     width = array.type.byte_width

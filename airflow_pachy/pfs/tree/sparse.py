@@ -1,7 +1,8 @@
 """A leaf of which only what identifies its files is decoded, and the rest for those rows that are asked for.
 
 Who compares two leaves looks at every path and hash, which are a third of the work of decoding a leaf, and at the
-rest of few rows or none. Of two neighbours whose files have the same paths, these are decoded once.
+rest of few rows or none. Of two neighbours whose files have the same paths, these are decoded once; and row groups that
+both have, byte by byte, are not decoded at all.
 """
 
 from __future__ import annotations
@@ -11,62 +12,75 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from airflow_pachy.errors import Corrupt
 from airflow_pachy.pfs.tree import functions
-from airflow_pachy.pfs.tree.codec import open_parquet, reading
 from airflow_pachy.pfs.tree.node import Node, verified
 from airflow_pachy.pfs.tree.schema import LEAF, SEGMENT
+from airflow_pachy.pfs.tree.stored import IDENTITY, StoredLeaf
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
-    from airflow_pachy.pfs.tree.refs import NodeRef
-
-# What a leaf's id is made of, so that a part of a leaf is verified as all of it is.
-IDENTITY = pa.schema([LEAF.field(name) for name in ("path", "hash", "size", "executable")])
 WITHOUT_CONTENTS = pa.schema([field for field in LEAF if field.name not in {"segments", "inline"}])
 
 
 class SparseLeaf(Node):
-    """A leaf whose `table` has the columns of `IDENTITY`; its object is kept for the others. Thread-safe."""
+    """A leaf whose `table` has the columns of `IDENTITY`, verified; its object is kept for the others."""
 
-    def __init__(self, ref: NodeRef, body: bytes, like: Node | None = None) -> None:
-        """Decode and verify. Paths that are encoded like those of the leaf `like` are not decoded again.
-
-        Raises `Corrupt`.
-        """
-        self._body = body
-        self._key = ref.object
-        with reading(ref.object, 0):
-            reader = open_parquet(body)
-            self._metadata = reader.metadata
-            if isinstance(like, SparseLeaf) and self._has_paths_of(like):
-                others = _read(reader, pa.schema(list(IDENTITY)[1:]))
-                table = pa.table([like.table.column(0), *others.columns], schema=IDENTITY)
-            else:
-                table = _read(reader, IDENTITY)
-            super().__init__(verified(table, ref), 0)
+    def __init__(self, stored: StoredLeaf, like: Node | None = None) -> None:
+        """Paths that are encoded like those of the leaf `like` are not decoded again. Raises `Corrupt`."""
+        self._stored = stored
+        self._groups = range(stored.group_count)
+        super().__init__(verified(_read(stored, self._groups, IDENTITY, like), stored.ref), 0)
 
     def rest(self, schema: pa.Schema, rows: int) -> pa.Table:
         """Other columns of the first `rows` rows, or of some more. Raises `Corrupt`."""
-        with reading(self._key, 0):
-            found = _read(open_parquet(self._body, self._metadata), schema, rows)
-            if found.num_rows < rows:
-                raise ValueError(f"{found.num_rows} rows where {rows} should be")
-        return found
+        return self._stored.read(schema, self._groups, rows)
 
-    def encoded_paths(self) -> bytes | None:
-        """The column of paths as it is stored; None if it is not in one piece, where we would write it."""
-        if self._metadata.num_row_groups != 1:
-            return None
-        column = self._metadata.row_group(0).column(0)
-        if column.path_in_schema != "path":
-            return None
-        start = column.dictionary_page_offset or column.data_page_offset
-        return self._body[start : start + column.total_compressed_size]
+    def encoded_paths(self) -> list[pa.Buffer]:
+        """See `StoredLeaf.encoded_paths`."""
+        return self._stored.encoded_paths(self._groups)
 
-    def _has_paths_of(self, like: SparseLeaf) -> bool:
-        paths = self.encoded_paths()
-        return paths is not None and paths == like.encoded_paths()
+
+class PartialLeaf(Node):
+    """Some row groups of a leaf, decoded at once, checked by the checksums of their pages."""
+
+    def __init__(self, stored: StoredLeaf, groups: Sequence[int], schema: pa.Schema, like: Node | None = None) -> None:
+        """`stored` must be one that is checked. For `like` see `SparseLeaf`. Raises `Corrupt`."""
+        self._stored = stored
+        self._groups = groups
+        super().__init__(_read(stored, groups, schema, like), 0)
+
+    @property
+    def left_out(self) -> int:
+        """How many of the leaf's rows are not here."""
+        return self._stored.ref.rows - len(self)
+
+    def encoded_paths(self) -> list[pa.Buffer]:
+        """See `StoredLeaf.encoded_paths`."""
+        return self._stored.encoded_paths(self._groups)
+
+
+def differing(one: StoredLeaf, other: StoredLeaf, schema: pa.Schema) -> tuple[Node, Node]:
+    """Two leaves of different ids without the row groups that both have: what differs between them is in the rest.
+
+    Of the rest the columns of `schema` are decoded. Both must be checked. Raises `Corrupt`.
+    """
+    shared = one.shared_groups(other)
+    if not shared:
+        first = SparseLeaf(one)
+        return first, SparseLeaf(other, first)
+    mine = [group for group in range(one.group_count) if group not in shared]
+    theirs = sorted(set(range(other.group_count)) - set(shared.values()))
+    if not mine and not theirs:
+        raise Corrupt(
+            f"{one.ref.object} and {other.ref.object} hold the same rows, so one is not what its name says: run"
+            " `pachy fsck`, and restore it from a backup of the bucket"
+        )
+    part = PartialLeaf(one, mine, schema)
+    return part, PartialLeaf(other, theirs, schema, part)
 
 
 class LeafRows:
@@ -120,19 +134,13 @@ def _take(table: pa.Table, places: npt.NDArray[np.int64]) -> pa.Table:
     return taken
 
 
-def _read(reader: Any, schema: pa.Schema, rows: int | None = None) -> pa.Table:
-    """These columns, as one piece each; of so many rows at least, if it is said."""
-    wanted = [index for index, path in enumerate(reader.column_paths) if path[0] in schema.names]
-    if rows is None:
-        table = reader.read_all(column_indices=wanted, use_threads=False)
-    else:
-        groups = list(range(reader.metadata.num_row_groups))
-        batches: list[pa.RecordBatch] = []
-        for batch in reader.iter_batches(rows, groups, column_indices=wanted, use_threads=False):
-            batches.append(batch)
-            rows -= batch.num_rows
-            if rows <= 0:
-                break
-        table = pa.Table.from_batches(batches)
-    table = functions.conformed(table.select(schema.names), schema).replace_schema_metadata(None)
-    return table if all(column.num_chunks == 1 for column in table.columns) else table.combine_chunks()
+def _read(stored: StoredLeaf, groups: Sequence[int], schema: pa.Schema, like: Node | None) -> pa.Table:
+    """Columns of which the first is that of paths."""
+    if isinstance(like, SparseLeaf | PartialLeaf) and _is_same(stored.encoded_paths(groups), like.encoded_paths()):
+        others = stored.read(pa.schema(list(schema)[1:]), groups)
+        return pa.table([like.table.column(0), *others.columns], schema=schema)
+    return stored.read(schema, groups)
+
+
+def _is_same(mine: list[pa.Buffer], theirs: list[pa.Buffer]) -> bool:
+    return bool(mine) and len(mine) == len(theirs) and all(map(pa.Buffer.equals, mine, theirs))

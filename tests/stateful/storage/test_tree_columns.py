@@ -7,12 +7,20 @@ from hypothesis import strategies as st
 
 from airflow_pachy.errors import InvalidArgument, PathConflict
 from airflow_pachy.pfs.objects import MemoryStore
-from airflow_pachy.pfs.tree import Directory, Layout, NodeCache, Put, Remove, Tree, sorted_changes
+from airflow_pachy.pfs.tree import Directory, Layout, NodeCache, Put, Remove, Tree, codec, sorted_changes
 from airflow_pachy.pfs.tree.entries import Content, Entry
 from airflow_pachy.pfs.tree.rows import entries_of, leaf_table
 
 FEW = settings(max_examples=60)
 SMALL = Layout(leaf_target=8, inner_target=4)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _row_groups_of_a_few_rows():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec, "GROUP_TARGET", 4)
+        yield
+
 
 keys = st.builds(
     lambda folder, number: f"{folder}{number}", st.sampled_from(["", "!", "a/", "a/b/", "é"]), st.integers(0, 60)

@@ -20,9 +20,10 @@ from airflow_pachy.pfs.tree import (
     Remove,
     Segment,
     Tree,
+    codec,
     nodes,
     sorted_changes,
-    sparse,
+    stored,
 )
 from airflow_pachy.pfs.tree.codec import read_parquet
 
@@ -45,6 +46,18 @@ FIRST = {path_of(number): entry(path_of(number)) for number in range(FILES)}
 
 
 @pytest.fixture
+def small_groups(monkeypatch):
+    """Leaves of several row groups."""
+    monkeypatch.setattr(codec, "GROUP_TARGET", 8)
+
+
+@pytest.fixture(params=[8, 4_096])
+def any_groups(request, monkeypatch):
+    """Leaves of several row groups, or of one as those of small trees."""
+    monkeypatch.setattr(codec, "GROUP_TARGET", request.param)
+
+
+@pytest.fixture
 def store():
     return CountingStore(MemoryStore())
 
@@ -58,7 +71,7 @@ def tree(store):
 def decoded(monkeypatch):
     """How many rows of which columns of leaves Arrow was asked for, and how many whole leaves."""
     found = Counter()
-    opened, decode = sparse.open_parquet, nodes.decode
+    opened, decode = stored.open_parquet, nodes.decode
 
     class Reader:
         def __init__(self, reader):
@@ -71,9 +84,10 @@ def decoded(monkeypatch):
             for path in {self.column_paths[index][0] for index in indices}:
                 found[path] += min(rows, self.metadata.num_rows)
 
-        def read_all(self, *, column_indices, use_threads):
-            self.count(column_indices, self.metadata.num_rows)
-            return self._reader.read_all(column_indices=column_indices, use_threads=use_threads)
+        def read_row_groups(self, groups, *, column_indices, use_threads):
+            found["row groups"] += len(groups)
+            self.count(column_indices, sum(self.metadata.row_group(group).num_rows for group in groups))
+            return self._reader.read_row_groups(groups, column_indices=column_indices, use_threads=use_threads)
 
         def iter_batches(self, rows, groups, *, column_indices, use_threads):
             self.count(column_indices, rows)
@@ -83,7 +97,7 @@ def decoded(monkeypatch):
         found["whole leaves"] += level == 0
         return decode(body, level, key)
 
-    monkeypatch.setattr(sparse, "open_parquet", lambda *arguments: Reader(opened(*arguments)))
+    monkeypatch.setattr(stored, "open_parquet", lambda body, **options: Reader(opened(body, **options)))
     monkeypatch.setattr(nodes, "decode", count_whole)
     return found
 
@@ -140,6 +154,7 @@ def test_changes_far_apart_cost_the_leaves_that_they_are_in(tree, store, decoded
     assert 2 * CHANGED <= decoded["segments"] < rows
 
 
+@pytest.mark.usefixtures("any_groups")
 def test_what_was_put_elsewhere_is_no_difference(tree, store, decoded):
     elsewhere = (Segment("packs/zz/y", 0, 100),)
     moved = {path: Entry(path, Content(one.content.hash, 100, elsewhere)) for path, one in FIRST.items()}
@@ -156,6 +171,7 @@ def test_what_was_put_elsewhere_is_no_difference(tree, store, decoded):
     assert between(tree, one_more) == [(path, FIRST[path], entry(path, 2))]
 
 
+@pytest.mark.usefixtures("any_groups")
 @pytest.mark.parametrize("side", ["new", "old"])
 def test_adds_and_removals_at_the_borders_of_leaves(tree, side):
     ends = borders(tree)
@@ -183,6 +199,7 @@ def test_adds_and_removals_at_the_borders_of_leaves(tree, side):
                 assert between(tree, changed) == expected(FIRST, files)
 
 
+@pytest.mark.usefixtures("any_groups")
 def test_trees_that_share_nothing(tree, store):
     others = {
         f"d{number // 70:02d}/{number:05d}": entry(f"d{number // 70:02d}/{number:05d}", 2)
@@ -195,6 +212,7 @@ def test_trees_that_share_nothing(tree, store):
     assert between(nothing, tree) == expected({}, FIRST)
 
 
+@pytest.mark.usefixtures("any_groups")
 def test_no_more_leaves_than_a_few_are_ahead_of_who_goes_through_all(tree, store):
     newer = tree.apply(Put(entry(path, 2)) for path in FIRST)
     new, old = fresh(newer), fresh(tree)
@@ -220,6 +238,7 @@ def test_where_most_rows_differ_leaves_are_decoded_once_and_whole(tree, decoded)
     assert decoded == {"whole leaves": count // 2}
 
 
+@pytest.mark.usefixtures("any_groups")
 def test_who_wants_one_difference_waits_for_few_leaves_and_leaves_no_thread(tree, store):
     newer = tree.apply(Put(entry(path, 2)) for path in FIRST)
     new, old = fresh(newer), fresh(tree)
@@ -267,6 +286,7 @@ def without(one):
     return replace(one, content=Content(one.content.hash, one.content.size_bytes))
 
 
+@pytest.mark.usefixtures("any_groups")
 def test_leaves_that_others_wrote_differently_are_compared_too(tree, store, decoded):
     newer, files = scattered(tree)
     for ref in set(leaves(newer)) - set(leaves(tree)):
@@ -279,6 +299,7 @@ def test_leaves_that_others_wrote_differently_are_compared_too(tree, store, deco
     assert decoded["path"] == decoded["hash"]
 
 
+@pytest.mark.usefixtures("any_groups")
 @pytest.mark.parametrize("damage", ["truncated", "other rows", "gone"])
 @pytest.mark.parametrize("which", [0, -1])
 def test_a_damaged_leaf_is_told(tree, store, damage, which):
@@ -294,6 +315,7 @@ def test_a_damaged_leaf_is_told(tree, store, damage, which):
         between(newer, tree)
 
 
+@pytest.mark.usefixtures("any_groups")
 def test_contents_that_cannot_be_read_are_told(tree, store):
     newer, _ = scattered(tree)
     ref = next(ref for ref in leaves(newer) if ref not in leaves(tree))
@@ -302,4 +324,90 @@ def test_contents_that_cannot_be_read_are_told(tree, store):
     pq.write_table(table.drop_columns(["segments"]), sink)
     store.put(ref.object, sink.getvalue())
     with pytest.raises(Corrupt, match=ref.object):
+        between(newer, tree)
+
+
+def groups_of(tree):
+    """Row groups of each of the leaves, by object."""
+    found = {}
+    for ref in leaves(tree):
+        found[ref.object] = pq.ParquetFile(io.BytesIO(tree.node_store.store.get(ref.object))).num_row_groups
+    return found
+
+
+def several(tree, kind):
+    """Changes at ten places, and the files after them."""
+    files = dict(FIRST)
+    for number in range(5, FILES, FILES // CHANGED):
+        path = path_of(number)
+        if kind == "changed":
+            files[path] = entry(path, 2)
+        elif kind == "come":
+            files[f"{path}+"] = entry(f"{path}+", 2)
+        else:
+            del files[path]
+    changes = [Remove(path) for path in FIRST if path not in files]
+    changes += [Put(one) for path, one in files.items() if FIRST.get(path) != one]
+    return tree.apply(sorted_changes(changes)), files
+
+
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("kind", ["changed", "come", "gone"])
+def test_row_groups_that_both_leaves_have_are_not_decoded(tree, decoded, kind):
+    newer, files = several(tree, kind)
+    before, after = groups_of(tree), groups_of(newer)
+    differing = {key: count for key, count in (before | after).items() if key not in before.keys() & after.keys()}
+    decoded.clear()
+    assert between(newer, tree) == expected(files, FIRST)
+    assert decoded["whole leaves"] == 0
+    assert sum(differing.values()) > 12 * CHANGED
+    assert 2 * CHANGED <= decoded["row groups"] <= 5 * CHANGED
+    decoded.clear()
+    assert between(tree, newer) == expected(FIRST, files)
+    assert decoded["row groups"] <= 5 * CHANGED
+    for prefix in ("d04/", "d10/0100"):
+        below = [one for one in expected(files, FIRST) if one[0].startswith(prefix)]
+        assert [(one.path, one.new, one.old) for one in fresh(newer).diff(fresh(tree), prefix)] == below != []
+
+
+@pytest.mark.parametrize("kind", ["changed", "come", "gone"])
+@pytest.mark.parametrize("sizes", [(8, 4_096), (4_096, 8), (8, 16)])
+def test_leaves_of_other_row_groups_are_compared_too(store, monkeypatch, kind, sizes):
+    monkeypatch.setattr(codec, "GROUP_TARGET", sizes[0])
+    tree = Tree(store, None, NodeCache(), layout=LAYOUT).apply(map(Put, FIRST.values()))
+    monkeypatch.setattr(codec, "GROUP_TARGET", sizes[1])
+    newer, files = several(tree, kind)
+    assert between(newer, tree) == expected(files, FIRST)
+    assert between(tree, newer) == expected(FIRST, files)
+
+
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("side", ["new", "old"])
+def test_damaged_pages_are_told_or_make_no_difference(tree, store, side):
+    newer, files = scattered(tree)
+    mine, theirs = (newer, tree) if side == "new" else (tree, newer)
+    ref = next(ref for ref in leaves(mine) if ref not in leaves(theirs))
+    body = store.get(ref.object)
+    footer = int.from_bytes(body[-8:-4], "little")
+    found = Counter()
+    for place in range(4, len(body) - footer - 8, 53):
+        damaged = bytearray(body)
+        damaged[place] ^= 1 << place % 8
+        store.put(ref.object, bytes(damaged))
+        try:
+            assert between(newer, tree) == expected(files, FIRST)
+        except Corrupt as error:
+            found["told" if ref.object in str(error) else str(error)] += 1
+        else:
+            found["not looked at"] += 1  # where contents lie, of files that did not change
+    assert found.keys() == {"told", "not looked at"}
+    assert found["told"] > found["not looked at"]
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_a_leaf_that_says_to_be_another_one_is_told(tree, store):
+    newer, _ = scattered(tree)
+    one, other = (next(ref for ref in leaves(a) if ref not in leaves(b)) for a, b in ((newer, tree), (tree, newer)))
+    store.put(one.object, codec.encode(nodes.decode(store.get(other.object), 0, other.object), one))
+    with pytest.raises(Corrupt, match=f"{one.object} and {other.object} hold the same rows"):
         between(newer, tree)
