@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -56,31 +56,6 @@ def entries_without_contents(table: pa.Table) -> Iterator[Entry]:
     columns = (table[name].to_pylist() for name in ("path", "hash", "size", "executable", "datum", "mtime_us"))
     for path, digest, size, executable, datum, mtime in zip(*columns, strict=True):
         yield Entry(path, Content(digest, size), executable, datum, mtime)
-
-
-class Singles(NamedTuple):
-    """Files of one segment, as lists of the same length."""
-
-    path: list[str]
-    hash: list[bytes]
-    object: list[str]
-    offset: list[int]
-    length: list[int]
-    executable: list[bool]
-    mtime_us: list[int]
-
-
-def single_segments(table: pa.Table) -> tuple[Singles, pa.Table]:
-    """The files of one segment among rows of a leaf, and the other rows."""
-    counts: Any = functions.call("list_value_length", table["segments"])
-    single: Any = counts.to_numpy(zero_copy_only=False) == 1
-    others = table[:0]
-    if not single.all():
-        table, others = functions.filtered(table, single), functions.filtered(table, ~single)
-    flat: Any = functions.call("list_flatten", table["segments"])
-    found = [table["path"], table["hash"], *(functions.struct_field(flat, place) for place in range(3))]
-    found += [table["executable"], table["mtime_us"]]
-    return Singles(*(column.to_pylist() for column in found)), others
 
 
 def _segment_array(segments: Sequence[Segment]) -> pa.Array[Any]:
