@@ -154,7 +154,8 @@ def get(
 ) -> None:
     """Read a file, or all that a pattern matches, or download a directory with -r.
 
-    A file appears under its name only when it is complete, and what arrives is checked against its content hash.
+    What arrives is checked against its content hash. A single file appears under its name only when it is complete;
+    a directory that was interrupted may hold a part of a file: download it again, which replaces all.
     Of what a pattern matches, -o DIR/ makes files, while -o FILE joins them.
     """
     part = Part(offset, length)
