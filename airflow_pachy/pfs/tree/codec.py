@@ -32,14 +32,10 @@ except (ImportError, AttributeError):  # an Arrow that has moved them: the publi
 # decoding a few leaves.
 _POOL = pa.system_memory_pool()
 _OPTIONS: dict[str, Any] = {"write_statistics": False, "write_page_checksum": True}
-_COMPRESSED = ("path", "segments.list.element.object", "inline", "datum", "mtime_us")
+_PACK = "segments.list.element.object"
 _NUMBERS = ("size", "segments.list.element.offset", "segments.list.element.length")
 _LEAF_OPTIONS: dict[str, Any] = {
     **_OPTIONS,
-    # Of the rest, hashes do not get smaller, and most numbers are small by their encoding, which takes less time.
-    "compression": dict.fromkeys(_COMPRESSED, "zstd"),
-    "compression_level": dict.fromkeys(_COMPRESSED, 3),
-    "use_dictionary": ["segments.list.element.object", "datum"],
     "column_encoding": {
         "path": "DELTA_BYTE_ARRAY",
         "executable": "RLE",
@@ -72,7 +68,22 @@ def encode(table: pa.Table, ref: NodeRef) -> bytes:
     marked = table.replace_schema_metadata({b"pachy.level": str(ref.level).encode(), ID_KEY: ref.id.encode()})
     if ref.level:
         return write_parquet(marked, [table.num_rows], _INNER_OPTIONS)
-    return write_parquet(marked, group_ends(table), _LEAF_OPTIONS)
+    return write_parquet(marked, group_ends(table), _leaf_options(table))
+
+
+def _leaf_options(table: pa.Table) -> dict[str, Any]:
+    """What is compressed: not hashes, which do not get smaller, nor most numbers, which are small by their encoding.
+
+    Nor what is not there, since each column of each row group takes time to compress, however little it holds.
+    """
+    held = [name for name in ("inline", "datum") if table[name].null_count < table.num_rows]
+    compressed = ["path", _PACK, "mtime_us", *held]
+    return {
+        **_LEAF_OPTIONS,
+        "compression": dict.fromkeys(compressed, "zstd"),
+        "compression_level": dict.fromkeys(compressed, 3),
+        "use_dictionary": [_PACK, "datum"] if "datum" in held else [_PACK],
+    }
 
 
 def group_ends(table: pa.Table) -> list[int]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from airflow_pachy.pfs.tree import functions
 from airflow_pachy.pfs.tree.rows import entries_of, entries_without_contents
 from airflow_pachy.pfs.tree.schema import LEAF, single
-from airflow_pachy.pfs.tree.sparse import WITHOUT_CONTENTS, LeafRows, PartialLeaf
+from airflow_pachy.pfs.tree.sparse import WITHOUT_CONTENTS, LeafRows, SparseLeaf
 from airflow_pachy.pfs.tree.stored import IDENTITY
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class _Part(NamedTuple):
     @property
     def compared(self) -> int:
         """How many rows were, with those that were left out since the other leaf has them."""
-        left_out = self.rows.leaf.left_out if isinstance(self.rows.leaf, PartialLeaf) else 0
+        left_out = self.rows.leaf.left_out if isinstance(self.rows.leaf, SparseLeaf) else 0
         return self.end - self.start + left_out
 
     def identity(self) -> list[pa.ChunkedArray[Any]]:

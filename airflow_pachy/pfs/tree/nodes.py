@@ -85,7 +85,7 @@ class NodeStore:
 
         Raises `Corrupt`.
         """
-        leaf = SparseLeaf(StoredLeaf(ref, body), like)
+        leaf = SparseLeaf.verified(StoredLeaf(ref, body), like)
         self.cache.put(self.store.url, ref.object, body)
         return leaf
 

@@ -44,7 +44,7 @@ class _OutlineNodes(NodeStore):
     def keep(self, ref: NodeRef, body: bytes) -> Node:
         if ref.level:
             return super().keep(ref, body)
-        node = Node(filled(SparseLeaf(StoredLeaf(ref, body)).table), 0)
+        node = Node(filled(SparseLeaf.verified(StoredLeaf(ref, body)).table), 0)
         self.cache.put(self.store.url, _key(ref), node)
         return node
 
@@ -73,6 +73,6 @@ def keys_in(tree: Tree, keys: Any) -> Any:
     asked = list(by_leaf(nodes, tree.root, keys))
     found = [NO_KEYS]
     for (ref, part), body in zip(asked, nodes.bodies([ref for ref, _part in asked]), strict=True):
-        present = is_in(part, value_set=SparseLeaf(StoredLeaf(ref, body)).keys)
+        present = is_in(part, value_set=SparseLeaf.verified(StoredLeaf(ref, body)).keys)
         found.append(call("filter", part, present))
     return pa.concat_arrays(found)

@@ -1,13 +1,13 @@
 """A leaf of which only what identifies its files is decoded, and the rest for those rows that are asked for.
 
 Who compares two leaves looks at every path and hash, which are a third of the work of decoding a leaf, and at the
-rest of few rows or none. Of two neighbours whose files have the same paths, these are decoded once; and row groups that
-both have, byte by byte, are not decoded at all.
+rest of few rows or none. Of two neighbours a column that is the same, as that of paths is where no file came or went,
+is decoded once; and row groups that both have, byte by byte, are not decoded at all.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -27,40 +27,43 @@ WITHOUT_CONTENTS = pa.schema([field for field in LEAF if field.name not in {"seg
 
 
 class SparseLeaf(Node):
-    """A leaf whose `table` has the columns of `IDENTITY`, verified; its object is kept for the others."""
+    """Some columns of some row groups of a leaf; its object is kept for the others."""
 
-    def __init__(self, stored: StoredLeaf, like: Node | None = None) -> None:
-        """Paths that are encoded like those of the leaf `like` are not decoded again. Raises `Corrupt`."""
-        self._stored = stored
-        self._groups = range(stored.group_count)
-        super().__init__(verified(_read(stored, self._groups, IDENTITY, like), stored.ref), 0)
-
-    def rest(self, schema: pa.Schema, rows: int) -> pa.Table:
-        """Other columns of the first `rows` rows, or of some more. Raises `Corrupt`."""
-        return self._stored.read(schema, self._groups, rows)
-
-    def encoded_paths(self) -> list[pa.Buffer]:
-        """See `StoredLeaf.encoded_paths`."""
-        return self._stored.encoded_paths(self._groups)
-
-
-class PartialLeaf(Node):
-    """Some row groups of a leaf, decoded at once, checked by the checksums of their pages."""
-
-    def __init__(self, stored: StoredLeaf, groups: Sequence[int], schema: pa.Schema, like: Node | None = None) -> None:
-        """`stored` must be one that is checked. For `like` see `SparseLeaf`. Raises `Corrupt`."""
+    def __init__(
+        self, stored: StoredLeaf, schema: pa.Schema, groups: Sequence[int], like: SparseLeaf | None = None
+    ) -> None:
+        """Columns that are encoded like those of the leaf `like` are not decoded again. Raises `Corrupt`."""
         self._stored = stored
         self._groups = groups
-        super().__init__(_read(stored, groups, schema, like), 0)
+        shared = {} if like is None else self._shared(like, schema)
+        others = stored.read(pa.schema([field for field in schema if field.name not in shared]), groups)
+        columns = [shared[name] if name in shared else others[name] for name in schema.names]
+        super().__init__(pa.table(columns, schema=schema), 0)
+
+    @classmethod
+    def verified(cls, stored: StoredLeaf, like: Node | None = None) -> SparseLeaf:
+        """The columns of `IDENTITY` of all rows. Raises `Corrupt`."""
+        twin = like if isinstance(like, SparseLeaf) else None
+        leaf = cls(stored, IDENTITY, range(stored.group_count), twin)
+        verified(leaf.table, stored.ref)
+        return leaf
 
     @property
     def left_out(self) -> int:
         """How many of the leaf's rows are not here."""
         return self._stored.ref.rows - len(self)
 
-    def encoded_paths(self) -> list[pa.Buffer]:
-        """See `StoredLeaf.encoded_paths`."""
-        return self._stored.encoded_paths(self._groups)
+    def rest(self, schema: pa.Schema, rows: int) -> pa.Table:
+        """Other columns of the first `rows` rows, or of some more. Raises `Corrupt`."""
+        return self._stored.read(schema, self._groups, rows)
+
+    def _shared(self, like: SparseLeaf, schema: pa.Schema) -> dict[str, pa.ChunkedArray[Any]]:
+        names = [name for name in schema.names if name in like.table.column_names and name != "segments"]
+        return {
+            name: like.table[name]
+            for name in names
+            if self._stored.is_encoded_like(like._stored, name, self._groups, like._groups)
+        }
 
 
 def differing(one: StoredLeaf, other: StoredLeaf, schema: pa.Schema) -> tuple[Node, Node]:
@@ -70,8 +73,8 @@ def differing(one: StoredLeaf, other: StoredLeaf, schema: pa.Schema) -> tuple[No
     """
     shared = one.shared_groups(other)
     if not shared:
-        first = SparseLeaf(one)
-        return first, SparseLeaf(other, first)
+        whole = SparseLeaf.verified(one)
+        return whole, SparseLeaf.verified(other, whole)
     mine = [group for group in range(one.group_count) if group not in shared]
     theirs = sorted(set(range(other.group_count)) - set(shared.values()))
     if not mine and not theirs:
@@ -79,8 +82,8 @@ def differing(one: StoredLeaf, other: StoredLeaf, schema: pa.Schema) -> tuple[No
             f"{one.ref.object} and {other.ref.object} hold the same rows, so one is not what its name says: run"
             " `pachy fsck`, and restore it from a backup of the bucket"
         )
-    part = PartialLeaf(one, mine, schema)
-    return part, PartialLeaf(other, theirs, schema, part)
+    part = SparseLeaf(one, schema, mine)
+    return part, SparseLeaf(other, schema, theirs, part)
 
 
 class LeafRows:
@@ -96,15 +99,16 @@ class LeafRows:
         if not len(places):
             return self._schema.empty_table()
         parts = [self.leaf.table]
-        if isinstance(self.leaf, SparseLeaf):
-            parts.append(self._read_rest(self.leaf, int(places[-1]) + 1))
+        if not set(self._schema.names) <= set(self.leaf.table.column_names):
+            parts.append(self._read_rest(int(places[-1]) + 1))
         columns: dict[str, Any] = {}
         for part in parts:
             wanted = part.select([name for name in part.column_names if name in self._schema.names])
             columns |= zip(wanted.column_names, _take(wanted, places).columns, strict=True)
         return pa.table([columns[name] for name in self._schema.names], schema=self._schema)
 
-    def _read_rest(self, leaf: SparseLeaf, rows: int) -> pa.Table:
+    def _read_rest(self, rows: int) -> pa.Table:
+        leaf = cast("SparseLeaf", self.leaf)
         if self._rest is None or self._rest.num_rows < rows:
             others = pa.schema([field for field in self._schema if field.name not in IDENTITY.names])
             self._rest = leaf.rest(others, rows if self._rest is None else len(leaf))
@@ -132,15 +136,3 @@ def _take(table: pa.Table, places: npt.NDArray[np.int64]) -> pa.Table:
         return table[first : last + 1]
     taken: pa.Table = functions.take(table, places)
     return taken
-
-
-def _read(stored: StoredLeaf, groups: Sequence[int], schema: pa.Schema, like: Node | None) -> pa.Table:
-    """Columns of which the first is that of paths."""
-    if isinstance(like, SparseLeaf | PartialLeaf) and _is_same(stored.encoded_paths(groups), like.encoded_paths()):
-        others = stored.read(pa.schema(list(schema)[1:]), groups)
-        return pa.table([like.table.column(0), *others.columns], schema=schema)
-    return stored.read(schema, groups)
-
-
-def _is_same(mine: list[pa.Buffer], theirs: list[pa.Buffer]) -> bool:
-    return bool(mine) and len(mine) == len(theirs) and all(map(pa.Buffer.equals, mine, theirs))

@@ -48,17 +48,18 @@ class StoredLeaf:
             table = functions.conformed(table.select(schema.names), schema).replace_schema_metadata(None)
             return table if all(column.num_chunks == 1 for column in table.columns) else table.combine_chunks()
 
-    def encoded_paths(self, groups: Sequence[int]) -> list[pa.Buffer]:
-        """The paths of these row groups as they are stored; nothing if they are not where we would write them."""
-        if self._columns[:1] != ["path"]:
-            return []
-        found = []
+    def is_encoded_like(self, other: StoredLeaf, name: str, groups: Sequence[int], theirs: Sequence[int]) -> bool:
+        """Whether a column that is not nested is stored alike in some row groups of both leaves, byte by byte."""
+        if len(groups) != len(theirs):
+            return False
+        pairs = zip(groups, theirs, strict=True)
+        return all(self._chunk(name, one).equals(other._chunk(name, two)) for one, two in pairs)
+
+    def _chunk(self, name: str, group: int) -> pa.Buffer:
         with reading(self.ref.object, 0):
-            for group in groups:
-                column = self._metadata.row_group(group).column(0)
-                start = _start(column)
-                found.append(self._slice(start, start + column.total_compressed_size))
-        return found
+            column = self._metadata.row_group(group).column(self._columns.index(name))
+            start = _start(column)
+            return self._slice(start, start + column.total_compressed_size)
 
     def shared_groups(self, other: StoredLeaf) -> dict[int, int]:
         """Row groups that the other leaf has too, by what identifies files as it is stored, and which there they are.

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 ROW = ("b", "a", bytes(32), "0" * 26, 2, 7)
 
 
-def _leaf(count: int) -> pa.Table:
+def _leaf(count: int, datum: str | None = None) -> pa.Table:
     entries = []
     for number in range(count):
         pack = Segment(f"packs/{number % 3}", number * 10, 10)
         content = (
             Content(bytes([number]) * 32, 10, segments=(pack,)) if number % 2 else Content(bytes(32), 1, inline=b"x")
         )
-        entries.append(Entry(f"d/{number:04}", content, number % 5 == 0, None, number))
+        entries.append(Entry(f"d/{number:04}", content, number % 5 == 0, datum, number))
     return leaf_table(entries)
 
 
@@ -38,7 +38,6 @@ def _leaf_of(numbers: list[int]) -> pa.Table:
 
 
 ELEMENT = "segments.list.element"
-COMPRESSED = ("path", f"{ELEMENT}.object", "inline", "datum", "mtime_us")
 
 
 def _written_publicly(table: pa.Table, ref: NodeRef) -> bytes:
@@ -51,10 +50,12 @@ def _written_publicly(table: pa.Table, ref: NodeRef) -> bytes:
         }
     else:
         numbers = ("size", f"{ELEMENT}.offset", f"{ELEMENT}.length")
+        held = [name for name in ("inline", "datum") if table[name].null_count < table.num_rows]
+        compressed = ["path", f"{ELEMENT}.object", "mtime_us", *held]
         options = {
-            "compression": dict.fromkeys(COMPRESSED, "zstd"),
-            "compression_level": dict.fromkeys(COMPRESSED, 3),
-            "use_dictionary": [f"{ELEMENT}.object", "datum"],
+            "compression": dict.fromkeys(compressed, "zstd"),
+            "compression_level": dict.fromkeys(compressed, 3),
+            "use_dictionary": [name for name in (f"{ELEMENT}.object", "datum") if name in compressed],
             "column_encoding": {"path": "DELTA_BYTE_ARRAY", "executable": "RLE"}
             | dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
         }
@@ -69,7 +70,9 @@ def _ref(table: pa.Table, level: int) -> NodeRef:
     return make_ref(table, level, "0" * 26)
 
 
-@pytest.mark.parametrize(("table", "level"), [(_leaf(200), 0), (_leaf(1), 0), (inner_table([ROW]), 1)])
+@pytest.mark.parametrize(
+    ("table", "level"), [(_leaf(200), 0), (_leaf(1), 0), (_leaf(7, "f" * 64), 0), (inner_table([ROW]), 1)]
+)
 def test_a_node_is_what_arrows_public_module_writes(table, level, monkeypatch) -> None:
     ref = _ref(table, level)
     body = codec.encode(table, ref)

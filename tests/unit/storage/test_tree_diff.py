@@ -148,8 +148,9 @@ def test_changes_far_apart_cost_the_leaves_that_they_are_in(tree, store, decoded
     assert store.counts.requests == {"get": 2 * CHANGED + len(inner)}
     rows = sum(differing.values())
     assert decoded.pop("whole leaves", 0) == 0
-    assert decoded["path"] == rows // 2  # of two neighbours once: no file came or went
-    assert {decoded[name] for name in ("hash", "size", "executable")} == {rows}
+    assert decoded["hash"] == rows
+    # Of two neighbours once: no file came or went, or got larger.
+    assert {decoded[name] for name in ("path", "size", "executable")} == {rows // 2}
     assert {decoded[name] for name in ("segments", "inline", "datum", "mtime_us")} == {decoded["segments"]}
     assert 2 * CHANGED <= decoded["segments"] < rows
 
