@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # How many leaves of each side are on their way at a time: at first few, for who wants only one difference.
 _AHEAD, _MOST_AHEAD = 4, 8
 _THREADS = 4
+_FEW = 4  # leaves, for which it is not worth looking ahead again
 _MANY = 4  # of so many rows one that differs
 
 
@@ -133,7 +134,7 @@ class _Fetching:
     def look_ahead(self, one: _Side, other: _Side) -> None:
         """Ask for the leaves that come next, unless enough of them are on their way."""
         heads = {head.ref.object for side in (one, other) if (head := side.ahead) is not None and not head.ref.level}
-        if heads <= self._expected and (not heads or len(self._expected) > self._window):
+        if heads <= self._expected and (not heads or len(self._expected) > 2 * self._window - _FEW):
             return
         pairs = zip_longest(one.upcoming(other, self._window), other.upcoming(one, self._window))
         leaves = [ref for pair in pairs for ref in pair if ref is not None]
