@@ -5,6 +5,7 @@ That process is in `ours_process`.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,8 @@ class Ours:
         return self._run("one file", "get", "file", f"{BRANCH}:/{path}", "-o", str(output))
 
     def materialise(self, output: Path) -> Measurement:
-        """Everything into an empty directory."""
+        """Everything into an empty directory, by a machine that has read no tree of the repo."""
+        shutil.rmtree(self.work / "cache" / "nodes", ignore_errors=True)
         return self._run("materialise", "get", "file", "-r", f"{BRANCH}:/", "-o", str(output))
 
     def range(self, path: str, offset: int, length: int) -> Measurement:

@@ -76,11 +76,14 @@ class Session:
         click.get_current_context().find_root().with_resource(_frugal())
         from airflow_pachy.cli.first_node import first_node
         from airflow_pachy.pfs import Pfs
+        from airflow_pachy.pfs.objects.kept import seems_kept
+        from airflow_pachy.user_cache import cache_directory
 
         places, store = self.places, None
         if self._beside:
             store = self._beside[0]
-            if self._reading and (key := first_node(places.metadata.value, self._reading[0])) is not None:
+            key = first_node(places.metadata.value, self._reading[0]) if self._reading else None
+            if key is not None and not seems_kept(cache_directory(os.environ), key):
                 store.expect(key)
             for module in self._modules:
                 import_module(module)

@@ -25,7 +25,6 @@ from airflow_pachy.pfs.overlay import rebase
 from airflow_pachy.pfs.paths import shown_path
 from airflow_pachy.pfs.publish import add_provenance, move_head, see_branch
 from airflow_pachy.pfs.root import tree_text
-from airflow_pachy.pfs.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_pachy.pfs.infos import CommitInfo
     from airflow_pachy.pfs.root import Root
+    from airflow_pachy.pfs.tree import Tree
 
 
 class BothChanged(BranchMoved):
@@ -118,7 +118,7 @@ def finish_commit(
     for _ in range(_FINISH_TRIES):
         if commit.state != "open":
             return _already_finished(root, commit, empty=empty, error=error)
-        tree, sequence = (Tree(root.store, None), None) if empty else merged(root, commit)
+        tree, sequence = (root.tree(None), None) if empty else merged(root, commit)
         try:
             described = {
                 "description": commit.description if description is None else description,

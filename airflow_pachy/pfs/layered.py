@@ -15,7 +15,7 @@ from heapq import merge
 from typing import TYPE_CHECKING
 
 from airflow_pachy.errors import ObjectExists
-from airflow_pachy.pfs.objects.store import ObjectInfo, ObjectStore
+from airflow_pachy.pfs.objects.store import KeepsCopies, ObjectInfo, ObjectStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,6 +77,11 @@ class LayeredStore:
         """Forget objects of the upper layer."""
         for key in keys:
             self._objects.pop(key, None)
+
+    def discard(self, key: str) -> None:
+        """Have the lower store let go of a copy that it has."""
+        if isinstance(self._below, KeepsCopies):
+            self._below.discard(key)
 
     def close(self) -> None:
         """Drop the upper layer."""

@@ -127,7 +127,7 @@ class OpenCommits:
             view = self._views.get(commit.id)
             if view is None:
                 base = NodeRef.parse(commit.tree) if commit.tree else None
-                view = self._views[commit.id] = _View(Overlay(Tree(LayeredStore(self._root.store), base)))
+                view = self._views[commit.id] = _View(Overlay(Tree(LayeredStore(self._root.nodes), base)))
             return view
 
     def _catch_up(self, view: _View, keys: list[tuple[int, str]]) -> None:

@@ -21,7 +21,10 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A root in an object store with the metadata database that belongs to it; `groups` also count as `principal`."""
+    """A root in an object store with the metadata database that belongs to it; `groups` also count as `principal`.
+
+    `kept` is the same store with copies of tree nodes on this machine, if there are any.
+    """
 
     store: ObjectStore
     metadata: Metadata
@@ -29,10 +32,16 @@ class Root:
     principal: str | None = None
     groups: tuple[str, ...] = ()
     s3: Mapping[str, Any] = field(default_factory=dict)
+    kept: ObjectStore | None = None
+
+    @property
+    def nodes(self) -> ObjectStore:
+        """The store for who reads and writes trees; who checks or collects them asks `store`."""
+        return self.kept or self.store
 
     def tree(self, root: str | None) -> Tree:
         """The tree whose NodeRef text is `root`; the empty one for None."""
-        return trees.Tree(self.store, trees.NodeRef.parse(root) if root else None)
+        return trees.Tree(self.nodes, trees.NodeRef.parse(root) if root else None)
 
 
 def tree_text(tree: Tree) -> str | None:

@@ -6,6 +6,8 @@ PACHY_PRINCIPAL     who is asking, as in user:ada
 PACHY_S3_ENDPOINT, PACHY_S3_ACCESS_KEY_ID, PACHY_S3_SECRET_ACCESS_KEY, PACHY_S3_REGION, PACHY_S3_VERIFY, ...
                     what botocore does not find by itself (it reads AWS_* and its own files); all of them
                     are in `airflow_pachy.pfs.objects.s3_settings.VARIABLES`
+PACHY_CACHE         a directory for what is kept on this machine, else one in the user's cache
+PACHY_CACHE_SIZE    how much of trees on S3 is kept there, as in 1Gi; 0 for nothing
 """
 
 from __future__ import annotations
@@ -15,13 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_pachy.errors import InvalidArgument
 from airflow_pachy.pfs.objects.s3_settings import from_environment as s3_from
 from airflow_pachy.pfs.objects.s3_settings import merged
+from airflow_pachy.user_cache import cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PfsSettings", "embedded_home", "process_environment", "s3_from", "settings_from"]
+__all__ = ["CACHE_BYTES", "PfsSettings", "embedded_home", "process_environment", "s3_from", "settings_from"]
+
+CACHE_BYTES = 256 << 20
+_CACHE_SIZE = "PACHY_CACHE_SIZE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,8 @@ class PfsSettings:
     metadata: str
     s3: Mapping[str, Any]
     principal: str | None
+    cache: Path | None = None
+    cache_bytes: int = 0
 
 
 def settings_from(
@@ -58,7 +67,21 @@ def settings_from(
         metadata=metadata,
         s3=merged(s3_from(environment), s3 or {}),
         principal=principal or environment.get("PACHY_PRINCIPAL") or None,
+        cache=cache_directory(environment),
+        cache_bytes=_cache_bytes(environment),
     )
+
+
+def _cache_bytes(environment: Mapping[str, str]) -> int:
+    text = environment.get(_CACHE_SIZE)
+    if not text:
+        return CACHE_BYTES
+    from airflow_pachy.pfs.sizes import parse_size
+
+    try:
+        return parse_size(text)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{_CACHE_SIZE}: {error}; 0 keeps nothing") from error
 
 
 def embedded_home(environment: Mapping[str, str]) -> Path:

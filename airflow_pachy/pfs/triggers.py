@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_pachy.errors import InvalidArgument
 from airflow_pachy.pfs.names import check_branch_name
 from airflow_pachy.pfs.schedules import Schedule
+from airflow_pachy.pfs.sizes import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?:(?P<unit>[kmgtp])(?P<binary>i)?)?b?", re.IGNORECASE)
-_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _OTHER_NAMES = {"size_bytes": "size", "rate_limit_spec": "rate_limit", "cron_spec": "cron"}
 
 
@@ -107,14 +105,3 @@ def _is_text(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def parse_size(size: int | str) -> int:
-    """Bytes from a number or a text like "1.5G": K, M, G, T and P are powers of 1000, Ki and so on of 1024."""
-    if isinstance(size, int) and _is_count(size):
-        return size
-    match = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
-    if match is None:
-        raise InvalidArgument(f"{size!r} is not a size: write a number of bytes, or one with a unit, as in '100M'")
-    base = 1024 if match["binary"] else 1000
-    return int(float(match["number"]) * base ** _POWERS.get((match["unit"] or "").lower(), 0))

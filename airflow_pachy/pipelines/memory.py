@@ -35,7 +35,7 @@ _NOTHING = pa.array([], pa.string())
 
 def open_tree(pfs: Pfs, text: str | None) -> Tree:
     """The tree whose NodeRef is `text`; the empty one for None."""
-    return Tree(pfs.store, NodeRef.parse(text) if text else None)
+    return Tree(pfs.nodes, NodeRef.parse(text) if text else None)
 
 
 def open_memory(pfs: Pfs, pipeline: str) -> Tree:

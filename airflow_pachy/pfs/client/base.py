@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from airflow_pachy.pfs.objects.store import ObjectStore
     from airflow_pachy.pfs.open_commits import OpenCommits
     from airflow_pachy.pfs.puts import Puts
+    from airflow_pachy.pfs.settings import PfsSettings
     from airflow_pachy.pfs.targets import CommitLike
     from airflow_pachy.pfs.tree import Tree
 else:
@@ -101,7 +102,8 @@ class Client:
         except BaseException:
             database.close()
             raise
-        return cls(Root(store, database, ContentReader(store), caller, groups, settings.s3))
+        kept = _with_copies(store, settings)
+        return cls(Root(store, database, ContentReader(store), caller, groups, settings.s3, kept))
 
     def close(self) -> None:
         """Release connections."""
@@ -133,6 +135,11 @@ class Client:
     def store(self) -> ObjectStore:
         """The object store."""
         return self._root.store
+
+    @property
+    def nodes(self) -> ObjectStore:
+        """The same for who reads and writes trees: with copies of their nodes on this machine, if there are any."""
+        return self._root.nodes
 
     @property
     def metadata(self) -> Metadata:
@@ -212,3 +219,12 @@ class Client:
         if address.is_commit_id:
             return glance.commit(address.repo, address.ref)
         return glance.commit_of_branch(address.repo, address.ref)
+
+
+def _with_copies(store: ObjectStore, settings: PfsSettings) -> ObjectStore:
+    """The store to read and write trees with: what is far away is kept on this machine, too."""
+    if settings.cache is None or not store.url.startswith("s3://"):
+        return store
+    from airflow_pachy.pfs.objects.kept import with_copies
+
+    return with_copies(store, settings.cache, settings.cache_bytes)

@@ -74,3 +74,12 @@ class GetsInto(Protocol):
     def get_into(self, view: memoryview, key: str, offset: int) -> int:
         """As `get` of as many bytes as `view` has; how many there were."""
         ...
+
+
+@runtime_checkable
+class KeepsCopies(Protocol):
+    """A store that answers from copies where it has them."""
+
+    def discard(self, key: str) -> None:
+        """Let go of a copy, which cannot be what it should be."""
+        ...

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from airflow_pachy.errors import Corrupt
+from airflow_pachy.pfs.objects.store import KeepsCopies
 from airflow_pachy.pfs.objects.ulid import new_ulid
 from airflow_pachy.pfs.tree import cache as caches
 from airflow_pachy.pfs.tree.codec import decode, encode
@@ -72,7 +74,8 @@ class NodeStore:
 
     def keep(self, ref: NodeRef, body: bytes) -> Node:
         """Decode a node and put it into the cache. Raises `Corrupt`."""
-        node = Node(verified(decode(body, ref.level, ref.object), ref), ref.level)
+        with self._discarding(ref):
+            node = Node(verified(decode(body, ref.level, ref.object), ref), ref.level)
         self.cache.put(self.store.url, ref.object, node)
         return node
 
@@ -85,15 +88,21 @@ class NodeStore:
 
         Raises `Corrupt`.
         """
-        leaf = SparseLeaf.verified(StoredLeaf(ref, body), like)
+        leaf = self.sparse(ref, body, like)
         self.cache.put(self.store.url, ref.object, body)
         return leaf
+
+    def sparse(self, ref: NodeRef, body: bytes, like: Node | None = None) -> SparseLeaf:
+        """The same, of which nothing is kept. Raises `Corrupt`."""
+        with self._discarding(ref):
+            return SparseLeaf.verified(StoredLeaf(ref, body), like)
 
     def keep_differing(
         self, one: tuple[NodeRef, bytes], other: tuple[NodeRef, bytes], schema: pa.Schema
     ) -> tuple[Node, Node]:
         """Two leaves that are compared, without the row groups that both have, see `differing`. Raises `Corrupt`."""
-        leaves = differing(StoredLeaf(*one, checked=True), StoredLeaf(*other, checked=True), schema)
+        with self._discarding(one[0], other[0]):
+            leaves = differing(StoredLeaf(*one, checked=True), StoredLeaf(*other, checked=True), schema)
         for ref, body in (one, other):
             self.cache.put(self.store.url, ref.object, body)
         return leaves
@@ -164,6 +173,17 @@ class NodeStore:
             return self.span(root)
         child = self.load(root).children[-1]
         return child if child.ref.level == level else self.rightmost(child.ref, level)
+
+    @contextmanager
+    def _discarding(self, *refs: NodeRef) -> Iterator[None]:
+        """Nodes that turn out to be damaged are fetched again when somebody next wants them."""
+        try:
+            yield
+        except Corrupt:
+            if isinstance(self.store, KeepsCopies):
+                for ref in refs:
+                    self.store.discard(ref.object)
+            raise
 
     def _write(self, ref: NodeRef, table: pa.Table) -> None:
         self.store.put(ref.object, encode(table, ref))

@@ -14,8 +14,7 @@ from airflow_pachy.pfs.tree.bulk import NO_KEYS, by_leaf
 from airflow_pachy.pfs.tree.functions import call, is_in
 from airflow_pachy.pfs.tree.node import Node
 from airflow_pachy.pfs.tree.nodes import NodeStore
-from airflow_pachy.pfs.tree.sparse import SparseLeaf, filled
-from airflow_pachy.pfs.tree.stored import StoredLeaf
+from airflow_pachy.pfs.tree.sparse import filled
 from airflow_pachy.pfs.tree.view import Tree
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class _OutlineNodes(NodeStore):
     def keep(self, ref: NodeRef, body: bytes) -> Node:
         if ref.level:
             return super().keep(ref, body)
-        node = Node(filled(SparseLeaf.verified(StoredLeaf(ref, body)).table), 0)
+        node = Node(filled(self.sparse(ref, body).table), 0)
         self.cache.put(self.store.url, _key(ref), node)
         return node
 
@@ -73,6 +72,6 @@ def keys_in(tree: Tree, keys: Any) -> Any:
     asked = list(by_leaf(nodes, tree.root, keys))
     found = [NO_KEYS]
     for (ref, part), body in zip(asked, nodes.bodies([ref for ref, _part in asked]), strict=True):
-        present = is_in(part, value_set=SparseLeaf.verified(StoredLeaf(ref, body)).keys)
+        present = is_in(part, value_set=nodes.sparse(ref, body).keys)
         found.append(call("filter", part, present))
     return pa.concat_arrays(found)

@@ -52,6 +52,15 @@ def test_the_environment_names_the_root(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_how_much_is_kept_on_this_machine_is_a_setting(tmp_path):
+    places = {"PACHY_STORAGE": "s3://bucket", "PACHY_METADATA": "sqlite://", "PACHY_CACHE": str(tmp_path)}
+    assert (settings_from(places).cache, settings_from(places).cache_bytes) == (tmp_path, 256 << 20)
+    assert settings_from({**places, "PACHY_CACHE_SIZE": "2Gi"}).cache_bytes == 2 << 30
+    assert settings_from({**places, "PACHY_CACHE_SIZE": "0"}).cache_bytes == 0
+    with pytest.raises(InvalidArgument, match=r"PACHY_CACHE_SIZE: 'much' is not a size.*0 keeps nothing"):
+        settings_from({**places, "PACHY_CACHE_SIZE": "much"})
+
+
 def test_the_home_of_airflow_has_a_default():
     from airflow_pachy.pfs.settings import embedded_home
 
