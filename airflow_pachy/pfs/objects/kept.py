@@ -72,7 +72,8 @@ class NodeFiles:
             with open(path, "rb", buffering=0) as file:
                 digest, body = file.read(_DIGEST_BYTES), file.read()
                 if blake3(body).digest() == digest:
-                    os.utime(file.fileno())  # it was used
+                    with suppress(OSError):  # as where it can be read only
+                        os.utime(file.fileno())  # it was used
                     return body
         except FileNotFoundError:
             return None
@@ -135,6 +136,8 @@ class NodeFiles:
         try:
             with os.scandir(self._directory) as folders:
                 for folder in folders:
+                    if not folder.is_dir(follow_symlinks=False):
+                        continue
                     with os.scandir(folder.path) as files:
                         for file in files:
                             with suppress(FileNotFoundError):  # another process was faster

@@ -157,6 +157,33 @@ def test_it_does_not_grow_beyond_its_limit_by_much(tmp_path):
     assert sum((directory / one).stat().st_size for one in names(directory)) <= 130_000
 
 
+def test_copies_that_can_be_read_only_are_read(kept, store, monkeypatch):
+    kept.put(KEY, b"body")
+
+    def refused(*_):
+        raise OSError(errno.EROFS, "read-only file system")
+
+    monkeypatch.setattr(os, "utime", refused)
+    assert kept.get(KEY) == b"body"
+    assert store.counts.requests["get"] == 0
+
+
+def test_what_somebody_else_put_there_is_left_alone(tmp_path):
+    directory, other = tmp_path / "nodes", tmp_path / "other"
+    other.mkdir()
+    (other / "file").write_bytes(bytes(5000))
+    directory.mkdir()
+    (directory / "aa-stray").write_bytes(bytes(5000))
+    (directory / "zz-link").symlink_to(other)
+    files = NodeFiles(directory, 1000)
+    for number in range(20):
+        files.put(key(number), bytes(68))
+    assert (other / "file").exists()
+    assert (directory / "aa-stray").exists()
+    assert files.get(key(19)) == bytes(68)
+    assert files.get(key(0)) is None
+
+
 def test_nothing_is_kept_where_others_could_change_it(tmp_path, store):
     shared = tmp_path / "nodes"
     shared.mkdir(mode=0o700)
