@@ -48,7 +48,7 @@ clean:  ## remove environments, demo data and caches
 # uv and not pip: pip backtracks for minutes on Airflow's dependencies. --target needs neither the venv
 # module nor leave to write into the system's own packages.
 $(UV):
-	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "$(PYTHON) has no pip. On Debian: apt-get install python3-pip"; exit 1; }
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "$(PYTHON) has no pip. On Debian: apt-get install python3-pip; in a virtual environment without it: deactivate"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is $(PYVER); say e.g. make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Installing uv ..."
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
