@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_pachy.pfs.content.spans import SPAN_BYTES
 from airflow_pachy.pfs.objects.beside_process import Shared
 from airflow_pachy.pfs.objects.line import Fetched, ProcessGoneError
-from airflow_pachy.pfs.objects.rooms import Rooms
+from airflow_pachy.pfs.objects.rooms import SharedRooms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,13 +41,13 @@ _SAID = slice(6)
 
 def shared_work() -> Shared:
     """What the store's process is to be opened with, to be a second writer as well."""
-    return Shared(Rooms(ROOMS, _ROOM_BYTES, _FIRST_ROOMS), _write)
+    return Shared(SharedRooms(ROOMS, _ROOM_BYTES, _FIRST_ROOMS), _write)
 
 
 class SecondWriter:
     """The process and what it has to do, for one materialisation. Its methods are called by several threads."""
 
-    def __init__(self, store: StoreBeside, rooms: Rooms) -> None:
+    def __init__(self, store: StoreBeside, rooms: SharedRooms) -> None:
         self._store = store
         self._rooms = rooms
         self._changed = threading.Condition()

@@ -21,7 +21,7 @@ from airflow_pachy.pfs.objects.store import GetsInto, ObjectInfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from airflow_pachy.pfs.objects.rooms import Rooms
+    from airflow_pachy.pfs.objects.rooms import SharedRooms
     from airflow_pachy.pfs.objects.store import ObjectStore
 
 PAGE = 1000
@@ -40,7 +40,7 @@ class Shared:
     `work` gets these bytes and what the parent says of them, and returns something that can be pickled.
     """
 
-    rooms: Rooms
+    rooms: SharedRooms
     work: Callable[[memoryview, bytes], Any]
 
 

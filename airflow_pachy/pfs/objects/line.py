@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from airflow_pachy.pfs.objects.beside_process import Pair
-    from airflow_pachy.pfs.objects.rooms import Rooms
+    from airflow_pachy.pfs.objects.rooms import SharedRooms
 
 
 class ProcessGoneError(Exception):
@@ -63,7 +63,7 @@ class Fetched:
     """
 
     def __init__(
-        self, line: Line, rooms: Rooms, room: int, place: tuple[str, int, int], otherwise: Callable[[], bytes]
+        self, line: Line, rooms: SharedRooms, room: int, place: tuple[str, int, int], otherwise: Callable[[], bytes]
     ) -> None:
         self._line, self._rooms, self._room, self._otherwise = line, rooms, room, otherwise
         self._asked: Pair | None = line.ask("fetch", *place, room)

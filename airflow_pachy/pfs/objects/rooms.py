@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Rooms:
+class SharedRooms:
     """`count` rooms of `size_bytes`, made before the child is, of which `first` are in use until `more` are asked for.
 
     Who takes one gets the one that was given back last: its pages are there already. Thread-safe.

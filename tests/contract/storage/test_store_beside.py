@@ -16,7 +16,7 @@ from airflow_pachy.pfs.objects import LocalStore, beside, beside_process
 from airflow_pachy.pfs.objects.beside import StoreBeside, open_beside
 from airflow_pachy.pfs.objects.beside_process import Shared
 from airflow_pachy.pfs.objects.line import Line, ProcessGoneError
-from airflow_pachy.pfs.objects.rooms import Rooms
+from airflow_pachy.pfs.objects.rooms import SharedRooms
 from airflow_pachy.testing.object_store import ObjectStoreContract
 
 pytestmark = [
@@ -179,7 +179,7 @@ def test_it_is_opened_here_where_a_fork_is_not_safe_or_not_worth_it(why, monkeyp
 @pytest.fixture
 def sharing(tmp_path):
     """A store whose process tells the length of what is said to it, and the sum of the bytes in a room."""
-    opened = StoreBeside(tmp_path.as_uri(), shared=Shared(Rooms(2, 8), lambda body, said: (len(said), sum(body))))
+    opened = StoreBeside(tmp_path.as_uri(), shared=Shared(SharedRooms(2, 8), lambda body, said: (len(said), sum(body))))
     opened.put("a", bytes(range(8)))
     yield opened
     opened.close()
@@ -211,7 +211,7 @@ def test_what_is_raised_in_a_room_is_not_about_what_was_to_come(sharing):
 
 
 def test_rooms_are_taken_last_back_first_and_no_more_than_are_wanted():
-    rooms = Rooms(3, 4, first=1)
+    rooms = SharedRooms(3, 4, first=1)
     with rooms.one() as first:
         rooms.view(first, 4)[:] = b"1234"
         rooms.more()
