@@ -14,13 +14,13 @@ import logging
 import os
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from airflow_pachy.pfs.objects.store import ObjectInfo, ObjectStore
 
@@ -41,7 +41,7 @@ class NodeFiles:
     """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
-        self._directory = str(directory)
+        self._directory = directory
         self._max_bytes = max_bytes
         # Of many short processes one in so many looks.
         self._unlooked = max_bytes * _LOOKS * os.urandom(1)[0] / 255
@@ -69,7 +69,7 @@ class NodeFiles:
             return None
         path = self._path(key)
         try:
-            with open(path, "rb", buffering=0) as file:
+            with path.open("rb", buffering=0) as file:
                 digest, body = file.read(_DIGEST_BYTES), file.read()
                 if blake3(body).digest() == digest:
                     with suppress(OSError):  # as where it can be read only
@@ -88,21 +88,20 @@ class NodeFiles:
         if not _NODE.fullmatch(key):
             return
         path = self._path(key)
-        partial = f"{path}.{os.urandom(8).hex()}"
+        partial = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
         try:
             try:
                 handle = os.open(partial, _NEW_FILE, 0o600)
             except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120 - making a Path takes as long
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 handle = os.open(partial, _NEW_FILE, 0o600)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(blake3(body).digest())
                     file.write(body)
-                os.replace(partial, path)  # noqa: PTH105 - as above
+                partial.replace(path)
             except BaseException:
-                with suppress(OSError):
-                    os.unlink(partial)  # noqa: PTH108 - as above
+                partial.unlink(missing_ok=True)
                 raise
         except OSError as error:
             _log.debug("a node is not kept in %s: %s", path, error)
@@ -116,7 +115,7 @@ class NodeFiles:
         """Let go of a node."""
         if _NODE.fullmatch(key):
             with suppress(OSError):
-                os.unlink(self._path(key))  # noqa: PTH108 - as above
+                self._path(key).unlink()
 
     def prune(self) -> None:
         """Delete what was not used for longest, if all is more than it may be."""
@@ -128,7 +127,7 @@ class NodeFiles:
             if total <= self._max_bytes * _LEFT:
                 return
             with suppress(OSError):
-                os.unlink(path)  # noqa: PTH108 - as above
+                Path(path).unlink()
             total -= size
 
     def _files(self) -> Iterator[tuple[int, int, str]]:
@@ -146,8 +145,8 @@ class NodeFiles:
         except OSError as error:
             _log.debug("the nodes kept in %s cannot be listed: %s", self._directory, error)
 
-    def _path(self, key: str) -> str:
-        return self._directory + key.removeprefix(_FOLDER)
+    def _path(self, key: str) -> Path:
+        return self._directory / key.removeprefix(f"{_FOLDER}/")
 
 
 class KeptStore:

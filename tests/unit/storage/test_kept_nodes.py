@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -207,7 +208,7 @@ def test_without_room_everything_works_as_without_copies(tmp_path, store, monkey
     def refused(*_):
         raise OSError(errno.ENOSPC, "no space left on device")
 
-    monkeypatch.setattr(os, "replace", refused)
+    monkeypatch.setattr(Path, "replace", refused)
     kept = with_copies(store, tmp_path, 1000)
     kept.put(KEY, b"body")
     assert (kept.get(KEY), kept.get(KEY)) == (b"body", b"body")
