@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -137,6 +138,17 @@ class VerbGroup(click.Group):
         """In the order of use, not of the alphabet."""
         return list(self.commands)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. click would take whatever pipe breaks for that of a reader, and end with 1 and no word."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _PipeBrokeError from error
+
+
+class _PipeBrokeError(Exception):
+    """Its cause is a `BrokenPipeError`."""
+
 
 @click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--storage", metavar="URL", help="Object store: s3://bucket/prefix or file:///directory.")
@@ -189,19 +201,36 @@ def main(args: Sequence[str] | None = None) -> int:
     except click.Abort:
         click.echo("Interrupted.", err=True)
         return 130
-    except BrokenPipeError:
-        # The reader (`| head`) has what it wanted. Python would fail once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit:  # by click, which could not print its help
+        if _reader_has_enough():
+            return 0
+        raise
     except Exception as error:  # noqa: BLE001 - the last place where an error can become one line
+        if isinstance(error, _PipeBrokeError) and _reader_has_enough():
+            return 0
         if debug:
             traceback.print_exc()
-        click.echo(_message(error), err=True)
+        click.echo(_message(error.__cause__ if isinstance(error, _PipeBrokeError) else error), err=True)
         return 1
     return result if isinstance(result, int) else 0
 
 
-def _message(error: Exception) -> str:
+def _reader_has_enough() -> bool:
+    """Whether nobody reads our output any more (`| head`); then nothing is written to it from now on."""
+    try:
+        handle = sys.stdout.fileno()
+        looking = select.poll()
+        looking.register(handle, select.POLLOUT)
+        if not any(event & (select.POLLERR | select.POLLHUP) for _, event in looking.poll(0)):
+            return False
+        # Python would fail once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
+    except (OSError, ValueError, AttributeError):  # there is no output, or no file behind it
+        return False
+    return True
+
+
+def _message(error: BaseException | None) -> str:
     """One line for the user. Only our own errors and the operating system's speak for themselves."""
     text = " ".join(str(error).split())
     if isinstance(error, PachyError | OSError):

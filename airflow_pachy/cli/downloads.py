@@ -91,9 +91,12 @@ def _ranges(pfs: Pfs, address: str, size_bytes: int, part: Part) -> Iterator[byt
 
 
 def _print(windows: Iterator[bytes]) -> None:
+    output = sys.stdout.buffer
     for window in windows:
-        sys.stdout.buffer.write(window)
-    sys.stdout.buffer.flush()
+        left = memoryview(window)
+        while left:  # with PYTHONUNBUFFERED, a pipe or a disk may take only a part
+            left = left[output.write(left) or 0 :]
+    output.flush()
 
 
 def _write(windows: Iterator[bytes], target: Path, info: FileInfo | None) -> None:

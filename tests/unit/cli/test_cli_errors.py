@@ -1,5 +1,6 @@
 """Errors are one line on standard error and an exit code; tracebacks are for --debug."""
 
+import errno
 import socket
 import subprocess
 import sys
@@ -48,12 +49,49 @@ def test_a_database_that_cannot_be(pachy) -> None:
     assert "not a database URL" in pachy("--metadata", "nonsense", "list", "repo", fails=True).err
 
 
-def test_a_reader_that_has_enough_is_no_error(pachy, images: Path) -> None:
-    program = f"{sys.executable} -m airflow_pachy.cli get file images@master:/big; echo code $? >&2"
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("command", "reader", "said"),
+    [
+        ("get file images@master:/big", "head -n 1", "0123456789\n"),
+        ("get file images@master:/big", "true", ""),
+        ("list repo", "true", ""),
+        ("list file images@master --json", "true", ""),
+        ("--help", "true", ""),
+        ("get file --help", "true", ""),
+    ],
+)
+def test_a_reader_that_has_enough_is_no_error(
+    pachy, images: Path, monkeypatch: pytest.MonkeyPatch, command: str, reader: str, said: str, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    # The reader is gone, or has gone, before much is written.
+    program = f"sleep 0.2; {sys.executable} -m airflow_pachy.cli {command}; echo code $? >&2"
     pachy("put", "file", "images@master:/big", "-f", "-", stdin=b"0123456789\n" * 200_000)
-    ran = subprocess.run(["bash", "-c", f"({program}) | head -n 1"], capture_output=True, text=True, check=True)
-    assert ran.stdout == "0123456789\n"
+    ran = subprocess.run(["bash", "-c", f"({program}) | {reader}"], capture_output=True, text=True, check=True)
+    assert ran.stdout == said
     assert ran.stderr == "code 0\n"
+
+
+def test_what_another_pipe_does_is_an_error(pachy, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_pachy.pfs import Pfs
+
+    def broken(*_: object, **__: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(Pfs, "list_repos", broken)
+    assert pachy("list", "repo", fails=True).err == "pachy: [Errno 32] Broken pipe\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_an_error(pachy, images: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    pachy("put", "file", "images@master:/big", "-f", "-", stdin=b"0123456789\n" * 200_000)
+    command = f"{sys.executable} -m airflow_pachy.cli get file images@master:/big > /dev/full; echo code $?"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert ran.stdout == "code 1\n"
+    assert "No space left on device" in ran.stderr
 
 
 @pytest.fixture
