@@ -76,11 +76,12 @@ class Session:
         click.get_current_context().find_root().with_resource(_frugal())
         from airflow_pachy.cli.first_node import first_node
         from airflow_pachy.pfs import Pfs
-        from airflow_pachy.pfs.objects.kept import seems_kept
-        from airflow_pachy.user_cache import cache_directory
 
         places, store = self.places, None
         if self._beside:
+            from airflow_pachy.pfs.objects.kept import seems_kept
+            from airflow_pachy.user_cache import cache_directory
+
             store = self._beside[0]
             key = first_node(places.metadata.value, self._reading[0]) if self._reading else None
             if key is not None and not seems_kept(cache_directory(os.environ), key):
